@@ -1,0 +1,4 @@
+//! The client: everything a program needs to speak to Apache Kafka.
+
+pub mod error;
+pub mod protocol;

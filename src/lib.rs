@@ -1,0 +1,9 @@
+//! Kafka Rust Services: a Kafka sender and receiver, on a blocking client of their own in pure Rust.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+pub mod clock;
+pub mod kafka;
+mod sync;
+
+pub use kafka::error::{Error, ErrorKind, Result};
