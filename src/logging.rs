@@ -162,7 +162,9 @@ impl Filter {
                     Err(_) => (part, LevelFilter::Trace),
                 },
             };
-            if target.is_empty() || target.contains(|c: char| c.is_whitespace() || c.is_control() || "/[]{}".contains(c)) {
+            if target.is_empty()
+                || target.contains(|c: char| c.is_whitespace() || c.is_control() || "/[]{}".contains(c))
+            {
                 return Err(Error::config(format!(
                     "RUST_LOG={}: '{}' is no target; write level or target=level, separated by commas",
                     text.escape_debug(),
@@ -183,9 +185,8 @@ impl Filter {
     }
 
     fn level(&self, target: &str) -> LevelFilter {
-        let covers = |known: &str| {
-            target.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
-        };
+        let covers =
+            |known: &str| target.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"));
         self.targets.iter().find(|(known, _)| covers(known)).map_or(self.other, |(_, level)| *level)
     }
 
@@ -239,7 +240,13 @@ mod tests {
 
     #[test]
     fn nonsense_is_named() {
-        for (text, word) in [("receiver=loud", "'loud'"), ("=info", "'=info'"), ("a b", "'a b'"), ("info/regex", "/regex"), ("x=", "''")] {
+        for (text, word) in [
+            ("receiver=loud", "'loud'"),
+            ("=info", "'=info'"),
+            ("a b", "'a b'"),
+            ("info/regex", "/regex"),
+            ("x=", "''"),
+        ] {
             let error = Filter::parse(text).unwrap_err();
             assert_eq!(error.exit_code(), 2);
             assert!(error.to_string().contains(word) && error.to_string().contains("RUST_LOG"), "{error}");

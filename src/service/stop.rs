@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io::Write;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::thread;
@@ -96,23 +97,16 @@ impl Stop {
         doing: &str,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<Option<T>> {
-        struct Wake(Stop);
-        impl Drop for Wake {
-            fn drop(&mut self) {
-                drop(lock(&self.0.0.since));
-                self.0.0.changed.notify_all();
-            }
-        }
         let result = Arc::new(Mutex::new(None));
-        let (slot, wake) = (Arc::clone(&result), Wake(self.clone()));
-        let thread = thread::Builder::new()
+        let (slot, stop, name) = (Arc::clone(&result), self.clone(), doing.to_owned());
+        thread::Builder::new()
             .name(format!("start {doing}"))
             .spawn(move || {
-                let wake = wake;
-                let outcome = work();
+                let outcome = panic::catch_unwind(AssertUnwindSafe(work))
+                    .unwrap_or_else(|_| Err(Error::state(format!("{name} panicked"))));
                 *lock(&slot) = Some(outcome);
-                drop(slot);
-                drop(wake);
+                drop(lock(&stop.0.since));
+                stop.0.changed.notify_all();
             })
             .map_err(|error| Error::new(ErrorKind::Io, format!("cannot start a thread: {error}")))?;
         let mut since = lock(&self.0.since);
@@ -123,16 +117,7 @@ impl Stop {
             if since.is_some() {
                 return Ok(None);
             }
-            if thread.is_finished() && Arc::strong_count(&result) == 1 && lock(&result).is_none() {
-                return Err(Error::state(format!("{doing} panicked")));
-            }
-            // The time limit is for a panic, whose thread is not finished yet when it wakes us.
-            since = self
-                .0
-                .changed
-                .wait_timeout(since, Duration::from_millis(500))
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            since = self.0.changed.wait(since).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
