@@ -113,7 +113,7 @@ pub struct Marks<'a> {
     pub producer: Option<&'a str>,
     /// In which run.
     pub run: Option<Uuid>,
-    /// Its number within the run and partition.
+    /// Its number within the run and partition, below 2^63.
     pub sequence: Option<u64>,
     /// When, in nanoseconds since the epoch.
     pub sent_ns: Option<u64>,
@@ -131,7 +131,9 @@ impl<'a> Marks<'a> {
                 });
             }
             HEADER_RUN => self.run = text.and_then(|text| text.parse().ok()),
-            HEADER_SEQUENCE => self.sequence = text.and_then(|text| text.parse().ok()),
+            HEADER_SEQUENCE => {
+                self.sequence = text.and_then(|text| text.parse().ok()).filter(|number| i64::try_from(*number).is_ok());
+            }
             HEADER_SENT => self.sent_ns = text.and_then(|text| text.parse().ok()),
             _ => {}
         }
@@ -238,7 +240,7 @@ mod tests {
             sent_ns: Some(1_753_871_445_123_000_000),
         };
         assert_eq!(marks, expected);
-        for odd in [None, Some(&b""[..]), Some(b"-1"), Some(b"99999999999999999999999"), Some(b"\xff")] {
+        for odd in [None, Some(&b""[..]), Some(b"-1"), Some(b"99999999999999999999999"), Some(b"+"), Some(b"\xff")] {
             for key in [HEADER_RUN, HEADER_SEQUENCE, HEADER_SENT] {
                 marks.note(key, odd);
             }

@@ -3,6 +3,7 @@
 //! What was typed and what the environment says is the command line's business (`crate::cli`); nothing here reads an
 //! argument or a variable. A loop ends by its count, by its [`Stop`], or with an error, and hands back its totals.
 
+pub mod ledger;
 pub mod message;
 pub mod receiver;
 pub mod sender;
