@@ -14,4 +14,5 @@ pub mod service;
 pub mod stats;
 mod sync;
 
+pub use kafka::config::{Config, Property, Scope};
 pub use kafka::error::{Error, ErrorKind, Result};
