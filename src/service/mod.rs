@@ -5,7 +5,10 @@
 
 pub mod ledger;
 pub mod message;
+mod output;
 pub mod receiver;
+mod repeats;
+mod schedule;
 pub mod sender;
 mod stop;
 
