@@ -6,4 +6,7 @@ pub mod clock;
 pub mod kafka;
 mod sync;
 
+#[doc(hidden)]
+pub use kafka::protocol::fuzz;
+
 pub use kafka::error::{Error, ErrorKind, Result};
