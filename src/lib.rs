@@ -15,4 +15,7 @@ pub mod stats;
 mod sync;
 
 pub use kafka::config::{Config, Property, Scope};
+#[doc(hidden)]
+pub use kafka::protocol::fuzz;
+
 pub use kafka::error::{Error, ErrorKind, Result};
