@@ -46,7 +46,7 @@ impl Acknowledged {
 /// Measures; `None` if the stop was asked for before anything was sent.
 pub(super) fn run(options: &Options, stop: &Stop) -> Result<Option<Outcome>> {
     let message_timeout = options.config.producer()?.message_timeout;
-    if !topic::ensure(&options.config, &options.topic, options.partitions, options.replication_factor, stop)? {
+    if !topic::ensure(&options.config, &options.topic, options.partitions, options.replication_factor, stop, "bench")? {
         return Ok(None);
     }
     let done = Arc::new(Counter::default());

@@ -111,7 +111,7 @@ pub fn run(options: &Options, stop: &Stop) -> Result<Totals> {
         config = config.default_to(name, value)?;
     }
     config.consumer()?;
-    if !topic::ensure(&config, &options.topic, options.partitions, options.replication_factor, stop)? {
+    if !topic::ensure(&config, &options.topic, options.partitions, options.replication_factor, stop, "receiver")? {
         return Ok(Totals::default());
     }
     let Some(consumer) = stop.unless_asked("connecting", move || Consumer::connect(&config))? else {

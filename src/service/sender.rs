@@ -137,7 +137,7 @@ pub fn run(options: &Options, stop: &Stop) -> Result<Totals> {
 
 /// Creates the topic if need be and connects; `None` if the stop was asked for meanwhile.
 fn start(config: &Config, options: &Options, account: &Arc<Account>, stop: &Stop) -> Result<Option<Producer>> {
-    if !topic::ensure(config, &options.topic, options.partitions, options.replication_factor, stop)? {
+    if !topic::ensure(config, &options.topic, options.partitions, options.replication_factor, stop, "sender")? {
         return Ok(None);
     }
     let (config, account) = (config.clone(), Arc::clone(account));
