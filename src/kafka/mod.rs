@@ -1,4 +1,5 @@
 //! The client: everything a program needs to speak to Apache Kafka.
 
 pub mod error;
+mod producer;
 pub mod protocol;

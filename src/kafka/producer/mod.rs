@@ -1,0 +1,3 @@
+//! Sending records.
+
+mod partitioner;
