@@ -3,3 +3,4 @@
 pub mod error;
 mod producer;
 pub mod protocol;
+pub mod record;
