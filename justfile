@@ -16,16 +16,19 @@ down:
     @scripts/broker down
 
 # The sender
+[no-exit-message]
 [positional-arguments]
 send *args:
     @cargo run --quiet --release --bin sender -- "$@"
 
 # The receiver
+[no-exit-message]
 [positional-arguments]
 receive *args:
     @cargo run --quiet --release --bin receiver -- "$@"
 
 # Everything at once: Kafka, the topic, the build, then receiver and sender until Ctrl-C; arguments go to the sender
+[no-exit-message]
 [positional-arguments]
 run *args:
     @scripts/run-services "$@"
