@@ -1,7 +1,6 @@
 //! Which partition a record goes to: Java's hash for records with a key, [`Sticky`] for those without.
 //!
 //! Pure decisions: the time and what is known of the partitions come as arguments.
-#![allow(dead_code, reason = "the producer's handle, which asks here, builds on this module")]
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};

@@ -3,9 +3,10 @@
 //! [`builder`] encodes records once, straight into the bytes that go to the broker; [`batch`] and [`walk`] read them
 //! in place. Nothing here knows a socket, a topic's leader or a clock. The message formats v0 and v1, which Kafka 4
 //! no longer stores, are refused by name.
-#![allow(dead_code, reason = "the producer and the consumer, which use all of it, build on this module")]
 
 use std::borrow::Cow;
+
+pub use walk::{Headers, RawHeader};
 
 pub(crate) mod batch;
 pub(crate) mod builder;

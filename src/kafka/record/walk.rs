@@ -27,16 +27,17 @@ pub(crate) struct RawRecord<'a> {
 
 /// The headers of a fetched record, in order.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Headers<'a> {
+pub struct Headers<'a> {
     rest: &'a [u8],
     left: i32,
 }
 
 /// A header of a fetched record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RawHeader<'a> {
+pub struct RawHeader<'a> {
     /// Meant to be UTF-8; nobody checks that.
     pub key: &'a [u8],
+    /// Its value, if it is not null.
     pub value: Option<&'a [u8]>,
 }
 
