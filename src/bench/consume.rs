@@ -19,12 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Measures; `None` if the stop was asked for before anything was read.
 pub(super) fn run(options: &Options, stop: &Stop) -> Result<Option<Outcome>> {
-    let config = options
-        .config
-        .clone()
-        .default_to("auto.offset.reset", "earliest")?
-        .default_to("max.poll.records", 100_000)?
-        .default_to("allow.auto.create.topics", "false")?;
+    let config =
+        options.config.clone().default_to("auto.offset.reset", "earliest")?.default_to("max.poll.records", 100_000)?;
     config.consumer()?;
     let topic = options.topic.clone();
     let connected = stop.unless_asked("connecting", move || {

@@ -69,7 +69,6 @@ pub const DEFAULTS: &[(&str, &str)] = &[
     ("session.timeout.ms", "6000"),
     ("heartbeat.interval.ms", "2000"),
     ("default.api.timeout.ms", "5000"),
-    ("allow.auto.create.topics", "false"),
 ];
 
 /// What a receiver has done.

@@ -55,9 +55,8 @@ impl Options {
     }
 }
 
-/// Properties of the sender where the user set none. The topic is created by the sender itself, with its partitions.
-pub const DEFAULTS: &[(&str, &str)] =
-    &[("acks", "all"), ("retries", "3"), ("message.timeout.ms", "5000"), ("allow.auto.create.topics", "false")];
+/// Properties of the sender where the user set none.
+pub const DEFAULTS: &[(&str, &str)] = &[("acks", "all"), ("retries", "3"), ("message.timeout.ms", "5000")];
 
 /// What a sender has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
