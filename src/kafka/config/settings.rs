@@ -98,18 +98,14 @@ impl Choice for Acks {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Compression {
     None,
-    #[cfg(feature = "compression")]
     Gzip,
-    #[cfg(feature = "compression")]
     Snappy,
-    #[cfg(feature = "compression")]
     Lz4,
-    #[cfg(feature = "compression")]
     Zstd,
 }
 
-#[cfg(feature = "compression")]
 impl Choice for Compression {
+    #[cfg(feature = "compression")]
     const NAMES: &'static [(&'static str, Self)] = &[
         ("none", Self::None),
         ("gzip", Self::Gzip),
@@ -117,12 +113,11 @@ impl Choice for Compression {
         ("lz4", Self::Lz4),
         ("zstd", Self::Zstd),
     ];
-}
-
-#[cfg(not(feature = "compression"))]
-impl Choice for Compression {
+    #[cfg(not(feature = "compression"))]
     const NAMES: &'static [(&'static str, Self)] = &[("none", Self::None)];
+    #[cfg(not(feature = "compression"))]
     const UNBUILT: &'static [&'static str] = &["gzip", "snappy", "lz4", "zstd"];
+    #[cfg(not(feature = "compression"))]
     const UNBUILT_REASON: &'static str = "this program was built without the feature \"compression\"";
 }
 
