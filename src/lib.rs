@@ -4,6 +4,8 @@
 
 #[cfg(feature = "bench")]
 pub mod bench;
+#[cfg(feature = "services")]
+pub mod cli;
 pub mod clock;
 pub mod kafka;
 #[cfg(feature = "services")]

@@ -378,7 +378,7 @@ impl Config {
     }
 
     /// Refuses values that the user set and that cannot both be. Only what this kind of client uses counts.
-    fn check(&self, scope: Scope) -> Result<()> {
+    pub(crate) fn check(&self, scope: Scope) -> Result<()> {
         self.compare(&table::CONNECT_TIMEOUT, &table::FIRST_CONNECT_TIMEOUT, |one, all| {
             (one > all).then_some("one attempt cannot take longer than all of them")
         })?;
