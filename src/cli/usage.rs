@@ -47,6 +47,7 @@ Examples:
   receiver --log-format json | jq .
 Start several with the same group and they share the partitions. krs --help lists the exit codes.";
 
+#[cfg(feature = "bench")]
 pub(super) const BENCH_EXAMPLES: &str = "\
 Examples:
   krs bench produce --topic bench --count 1000000 --size 100
