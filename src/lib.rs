@@ -17,4 +17,10 @@ pub mod stats;
 mod sync;
 
 pub use kafka::config::{Config, Property, Scope};
+#[doc(hidden)]
+pub use kafka::protocol::fuzz;
+
+pub use kafka::admin::{Admin, Created, NewTopic};
 pub use kafka::error::{Error, ErrorKind, Result};
+pub use kafka::producer::{DeliveredBatch, Delivery, Producer, ProducerCounters, RecordMetadata, SentRecord};
+pub use kafka::record::{Header, Record};

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::kafka::error::ErrorKind;
+use crate::kafka::record::compression::Compression;
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
