@@ -118,6 +118,7 @@ fn what_is_not_utf8_ends_with_2() {
 fn with_the_json_format_the_complaint_is_an_object() {
     let output = run(SENDER, &["--log-format", "json", "--interval", "abc"], &[]);
     assert_eq!(output.status.code(), Some(2));
+    assert!(output.stderr.starts_with(b"{\"timestamp\":\"20"), "the fields stand in the log's order");
     let object: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
     assert_eq!((object["level"].as_str(), object["target"].as_str()), (Some("ERROR"), Some("sender")));
     assert!(object["message"].as_str().unwrap().starts_with("--interval abc: "), "{object}");

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use serde::Serialize;
 
 use crate::logging::{self, Format};
 use crate::service::{Stop, receiver, sender};
@@ -223,15 +224,24 @@ fn resolve(command: &Command, environment: &Environment) -> Result<Plan> {
 
 /// Tells an error on standard error, in one line, and returns the exit code that goes with it.
 fn report(program: Program, format: Format, error: &Error) -> u8 {
+    /// As the log has it.
+    #[derive(Serialize)]
+    struct Object<'a> {
+        timestamp: &'a str,
+        level: &'a str,
+        target: &'a str,
+        message: &'a str,
+    }
+    let plain = format!("{}: {error}", program.name());
     let line = match format {
-        Format::Text => format!("{}: {error}", program.name()),
-        Format::Json => serde_json::json!({
-            "timestamp": logging::timestamp(time::OffsetDateTime::now_utc()),
-            "level": "ERROR",
-            "target": program.name(),
-            "message": error.to_string(),
+        Format::Text => plain,
+        Format::Json => serde_json::to_string(&Object {
+            timestamp: &logging::timestamp(time::OffsetDateTime::now_utc()),
+            level: "ERROR",
+            target: program.name(),
+            message: &error.to_string(),
         })
-        .to_string(),
+        .unwrap_or(plain),
     };
     // Nowhere to report to if even this fails.
     let _ = writeln!(io::stderr().lock(), "{line}");
