@@ -128,7 +128,6 @@ const GROUPS: &[(Treatment, &[&str])] = &[
             "socket.keepalive.enable",
             "socket.max.fails",
             "socket.nagle.disable",
-            "sticky.partitioning.linger.ms",
             "topic.metadata.propagation.max.ms",
             "topic.metadata.refresh.fast.cnt",
             "topic.metadata.refresh.fast.interval.ms",

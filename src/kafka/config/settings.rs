@@ -59,6 +59,8 @@ pub(crate) struct ProducerSettings {
     pub(crate) max_request_size: usize,
     pub(crate) compression: Compression,
     pub(crate) partitioner: PartitionerKind,
+    /// How long messages without a key stay with one partition.
+    pub(crate) sticky_linger: Duration,
 }
 
 /// What a consumer needs to know.
@@ -266,6 +268,7 @@ impl Config {
             max_request_size,
             compression: self.value(&table::COMPRESSION)?,
             partitioner,
+            sticky_linger: self.value(&table::STICKY_LINGER)?,
         })
     }
 

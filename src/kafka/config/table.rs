@@ -103,6 +103,8 @@ properties! {
         => "Who gets a message that names no partition: by key as Java does it, else sticky; or in turn; or always sticky.";
     PARTITIONER_IGNORE_KEYS: bool = Producer "partitioner.ignore.keys", default "false"
         => "Whether messages with a key are spread like those without one.";
+    STICKY_LINGER: Duration = Producer "sticky.partitioning.linger.ms", range 0..=900_000, default "10"
+        => "How long messages without a key stay with one partition if its batch does not end earlier.";
 
     GROUP_ID: Option<String> = Consumer "group.id", variable "CONSUMER_GROUP", default "", example "rust-consumer-group"
         => "The group that shares the partitions of the topics it subscribes to.";
