@@ -121,9 +121,10 @@ pub struct Marks<'a> {
 
 impl<'a> Marks<'a> {
     /// Takes note of one header. Of several with the same key the last one counts, as in Kafka's own tools.
-    pub fn note(&mut self, key: &str, value: Option<&'a [u8]>) {
+    pub fn note(&mut self, key: &[u8], value: Option<&'a [u8]>) {
         let text = value.and_then(|value| std::str::from_utf8(value).ok());
-        match key {
+        // A key that is not UTF-8 is none of ours either.
+        match std::str::from_utf8(key).unwrap_or_default() {
             HEADER_PRODUCER => {
                 self.producer = text.filter(|text| !text.is_empty()).map(|text| {
                     let end = (0..=text.len().min(MAX_PRODUCER_ID)).rev().find(|at| text.is_char_boundary(*at));
@@ -228,11 +229,11 @@ mod tests {
     #[test]
     fn headers_are_read_and_odd_ones_are_as_if_absent() {
         let mut marks = Marks::default();
-        marks.note(HEADER_PRODUCER, Some(b"host-1"));
-        marks.note(HEADER_RUN, Some(ID.as_bytes()));
-        marks.note(HEADER_SEQUENCE, Some(b"7"));
-        marks.note(HEADER_SENT, Some(b"1753871445123000000"));
-        marks.note("other", Some(b"x"));
+        marks.note(HEADER_PRODUCER.as_bytes(), Some(b"host-1"));
+        marks.note(HEADER_RUN.as_bytes(), Some(ID.as_bytes()));
+        marks.note(HEADER_SEQUENCE.as_bytes(), Some(b"7"));
+        marks.note(HEADER_SENT.as_bytes(), Some(b"1753871445123000000"));
+        marks.note(b"other", Some(b"x"));
         let expected = Marks {
             producer: Some("host-1"),
             run: Some(ID.parse().unwrap()),
@@ -242,10 +243,10 @@ mod tests {
         assert_eq!(marks, expected);
         for odd in [None, Some(&b""[..]), Some(b"-1"), Some(b"99999999999999999999999"), Some(b"+"), Some(b"\xff")] {
             for key in [HEADER_RUN, HEADER_SEQUENCE, HEADER_SENT] {
-                marks.note(key, odd);
+                marks.note(key.as_bytes(), odd);
             }
         }
-        marks.note(HEADER_PRODUCER, None);
+        marks.note(HEADER_PRODUCER.as_bytes(), None);
         assert_eq!(marks, Marks::default());
     }
 
@@ -254,7 +255,7 @@ mod tests {
         let id = "é".repeat(100);
         let id = format!("x{id}");
         let mut marks = Marks::default();
-        marks.note(HEADER_PRODUCER, Some(id.as_bytes()));
+        marks.note(HEADER_PRODUCER.as_bytes(), Some(id.as_bytes()));
         assert_eq!(marks.producer.map(str::len), Some(127));
     }
 
@@ -264,7 +265,8 @@ mod tests {
             let _ = Message::read(Some(&value));
             let mut marks = Marks::default();
             for key in [HEADER_PRODUCER, HEADER_RUN, HEADER_SEQUENCE, HEADER_SENT] {
-                marks.note(key, Some(&value));
+                marks.note(key.as_bytes(), Some(&value));
+                marks.note(&value, Some(&value));
             }
         }
 

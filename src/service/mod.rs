@@ -3,11 +3,16 @@
 //! What was typed and what the environment says is the command line's business (`crate::cli`); nothing here reads an
 //! argument or a variable. A loop ends by its count, by its [`Stop`], or with an error, and hands back its totals.
 
+mod account;
 pub mod ledger;
 pub mod message;
+mod output;
 pub mod receiver;
+mod repeats;
+mod schedule;
 pub mod sender;
 mod stop;
+pub(crate) mod topic;
 
 pub use stop::Stop;
 
