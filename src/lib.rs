@@ -6,4 +6,5 @@ pub mod clock;
 pub mod kafka;
 mod sync;
 
+pub use kafka::config::{Config, Property, Scope};
 pub use kafka::error::{Error, ErrorKind, Result};
