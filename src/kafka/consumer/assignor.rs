@@ -1,33 +1,21 @@
 //! How a group's leader shares partitions out, and what members tell it to go by.
 //!
-//! An [`Assignor`] sees every member's [`MemberSubscription`], which carries what KIP-429's cooperative protocols and
-//! the sticky ones need (owned partitions, their generation), and the partition counts; it neither knows the group's
-//! state nor talks to anyone. The bytes both travel in are in [`wire`].
+//! An [`Assignor`] sees every member's subscription, which carries what KIP-429's cooperative protocols and the sticky
+//! ones need (owned partitions, their generation), and the partition counts; it neither knows the group's state nor
+//! talks to anyone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(super) mod wire;
-
-/// What one member tells the leader (ConsumerProtocolSubscription).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct MemberSubscription {
-    pub topics: Vec<String>,
-    /// The assignor's own.
-    pub user_data: Option<Vec<u8>>,
-    /// From version 1 (KIP-429).
-    pub owned: Vec<(String, Vec<i32>)>,
-    /// The generation they were owned in, -1 if none; from version 2 (KIP-792).
-    pub generation: i32,
-    /// From version 3 (KIP-881).
-    pub rack: Option<String>,
-}
+use crate::kafka::config::AssignorKind;
+use crate::kafka::protocol::Bytes;
+use crate::kafka::protocol::messages::ConsumerProtocolSubscription;
 
 /// A member as the leader sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Member {
     pub id: String,
     pub instance_id: Option<String>,
-    pub subscription: MemberSubscription,
+    pub subscription: ConsumerProtocolSubscription,
 }
 
 /// What one member gets, by topic. A member that gets nothing has an empty one.
@@ -50,13 +38,20 @@ pub(super) trait Assignor: Send + Sync {
     }
 
     /// What this member sends along for its own use in later rebalances.
-    fn user_data(&self, _topics: &BTreeSet<String>) -> Option<Vec<u8>> {
+    fn user_data(&self, _topics: &BTreeSet<String>) -> Option<Bytes> {
         None
     }
 
     /// Shares out every partition of every topic that has a count and that some member subscribes to. The result has
     /// one share per member, by member id.
     fn assign(&self, counts: &BTreeMap<String, i32>, members: &[Member]) -> BTreeMap<String, Share>;
+}
+
+/// The assignor that a setting names.
+pub(super) fn assignor(kind: AssignorKind) -> &'static dyn Assignor {
+    match kind {
+        AssignorKind::Range => &Range,
+    }
 }
 
 /// Topic by topic, each member a range of consecutive partitions; the first members get one more where it does not
@@ -114,7 +109,7 @@ mod tests {
         Member {
             id: id.to_owned(),
             instance_id: None,
-            subscription: MemberSubscription { topics, generation: -1, ..Default::default() },
+            subscription: ConsumerProtocolSubscription { topics, ..Default::default() },
         }
     }
 

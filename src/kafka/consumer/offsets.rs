@@ -75,28 +75,32 @@ impl Assignment {
         awaiting.map(|(partition, held)| (partition.clone(), held.epoch)).collect()
     }
 
-    /// The coordinator answered: start there, or where the policy says if nothing was committed.
+    /// The coordinator answered: start there, or where the policy says if nothing was committed. Returns true if that
+    /// is nowhere.
     pub fn committed_is(
         &mut self,
         partition: &TopicPartition,
         epoch: Epoch,
         committed: Option<Committed>,
         policy: OffsetReset,
-    ) -> Result<(), Error> {
+    ) -> bool {
         let Some(held) = self.current(partition, epoch).filter(|held| held.position == Position::Committed) else {
-            return Ok(());
+            return false;
         };
-        match committed {
-            Some(Committed { offset, leader_epoch }) => {
-                held.position = Position::At { offset, leader_epoch };
-                held.fetch_offset = offset;
-                Ok(())
-            }
-            None => {
-                held.position = Position::reset(policy);
-                if held.position == Position::Unset { Err(no_committed_offset(partition)) } else { Ok(()) }
-            }
-        }
+        held.position = match committed {
+            Some(Committed { offset, leader_epoch }) => Position::At { offset, leader_epoch },
+            None => Position::reset(policy),
+        };
+        held.fetch_offset = held.position.offset().unwrap_or(0);
+        held.position == Position::Unset
+    }
+
+    /// The error of a partition that has no position and gets none without a seek, unless the application knows it.
+    pub fn unset(&mut self) -> Option<Error> {
+        let (partition, held) =
+            self.iter_mut().find(|(_, held)| held.position == Position::Unset && !held.reported)?;
+        held.reported = true;
+        Some(no_committed_offset(partition))
     }
 
     /// The leader answered where its log begins or ends.
@@ -127,10 +131,13 @@ impl Assignment {
         partition: &TopicPartition,
         offset: i64,
         policy: OffsetReset,
-    ) -> Result<Option<Position>, Error> {
+    ) -> Result<(), Error> {
         match Position::reset(policy) {
             Position::Unset => Err(out_of_range(partition, offset)),
-            position => Ok(self.relocate(partition, position).then_some(position)),
+            position => {
+                self.relocate(partition, position);
+                Ok(())
+            }
         }
     }
 
@@ -145,7 +152,7 @@ impl Assignment {
 }
 
 fn no_committed_offset(partition: &TopicPartition) -> Error {
-    let text = "the group has no committed offset here and auto.offset.reset is none: \
+    let text = "no offset is committed here and auto.offset.reset is none: \
                 seek, or set auto.offset.reset to earliest or latest";
     Error::new(ErrorKind::OffsetOutOfRange, text).with_partition(&*partition.topic, partition.partition)
 }
@@ -176,7 +183,7 @@ mod tests {
         assert_eq!(assignment.awaiting_committed(), [(partition.clone(), epoch)]);
         assert!(assignment.positions().is_empty(), "an unknown position is not committed");
         let committed = Committed { offset: 42, leader_epoch: 7 };
-        assignment.committed_is(&partition, epoch, Some(committed), OffsetReset::None).unwrap();
+        assert!(!assignment.committed_is(&partition, epoch, Some(committed), OffsetReset::None));
         assert_eq!(assignment.get(&partition).unwrap().fetch_offset, 42);
         assert!(assignment.awaiting_committed().is_empty());
         assert_eq!(assignment.positions(), [(partition, committed)]);
@@ -186,14 +193,16 @@ mod tests {
     fn the_policy_decides_where_nothing_is_committed() {
         for (policy, end) in [(OffsetReset::Earliest, LogEnd::Beginning), (OffsetReset::Latest, LogEnd::End)] {
             let (mut assignment, partition, epoch) = held(Position::Committed);
-            assignment.committed_is(&partition, epoch, None, policy).unwrap();
+            assert!(!assignment.committed_is(&partition, epoch, None, policy));
             assert_eq!(assignment.get(&partition).unwrap().position, Position::End(end));
             assignment.end_is(&partition, epoch, end, 17, 3);
             assert_eq!(assignment.get(&partition).unwrap().position, Position::At { offset: 17, leader_epoch: 3 });
             assert_eq!(assignment.get(&partition).unwrap().fetch_offset, 17);
         }
         let (mut assignment, partition, epoch) = held(Position::Committed);
-        let error = assignment.committed_is(&partition, epoch, None, OffsetReset::None).unwrap_err();
+        assert!(assignment.committed_is(&partition, epoch, None, OffsetReset::None));
+        let error = assignment.unset().unwrap();
+        assert!(assignment.unset().is_none(), "told once");
         assert_eq!(error.kind(), ErrorKind::OffsetOutOfRange);
         assert!(error.to_string().contains("auto.offset.reset"), "{error}");
         assert_eq!(assignment.get(&partition).unwrap().position, Position::Unset);
@@ -205,7 +214,7 @@ mod tests {
         let sought = Position::At { offset: 3, leader_epoch: -1 };
         assignment.relocate(&partition, sought);
         let late = Committed { offset: 42, leader_epoch: 7 };
-        assignment.committed_is(&partition, epoch, Some(late), OffsetReset::None).unwrap();
+        assert!(!assignment.committed_is(&partition, epoch, Some(late), OffsetReset::None));
         assignment.end_is(&partition, epoch, LogEnd::End, 99, 0);
         assert_eq!(assignment.get(&partition).unwrap().position, sought);
     }

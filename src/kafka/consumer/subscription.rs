@@ -79,9 +79,13 @@ pub(super) struct Held {
     pub fetch_offset: i64,
     /// A failure ended fetching; a seek takes it up again.
     pub stopped: bool,
+    /// A failure is on its way to the application; whatever was fetched behind it does not follow.
+    pub ended: bool,
     /// The fetcher (by node) that has something of this epoch in flight or not yet published, and how many answers
     /// that concerns. While it does, no other fetcher touches the partition: order would be lost.
     pub holder: Option<(i32, u32)>,
+    /// The request, counted by the core, that last brought records.
+    pub asked_at: u64,
     /// Nothing is asked of the leader before this moment.
     pub not_before: Option<Instant>,
     /// Failed requests in a row, for the backoff.
@@ -121,7 +125,9 @@ impl Assignment {
             paused: false,
             leader: None,
             stopped: false,
+            ended: false,
             holder: None,
+            asked_at: 0,
             not_before: None,
             failures: 0,
             max_bytes,
@@ -176,6 +182,7 @@ impl Assignment {
         held.fetch_offset = position.offset().unwrap_or(0);
         held.position = position;
         held.stopped = false;
+        held.ended = false;
         held.holder = None;
         held.not_before = None;
         held.failures = 0;

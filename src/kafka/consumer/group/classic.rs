@@ -337,6 +337,7 @@ impl Membership {
     fn drop_out(&mut self, why: String) -> Reaction {
         if matches!(self.phase, Phase::Joining { .. }) {
             // SyncGroup gets the same answer and joins again.
+            self.heartbeat_due = None;
             return Reaction::Nothing;
         }
         log::warn!("group {}: this consumer is no longer a member: {why}; joining again", self.group);
@@ -379,6 +380,11 @@ impl Membership {
         self.phase = Phase::Wanting;
         self.lost = Some(format!("poll was not called for max.poll.interval.ms={limit}"));
         left
+    }
+
+    /// Whether the coordinator is needed to become or stay a member.
+    pub fn wants_coordinator(&self) -> bool {
+        matches!(self.phase, Phase::Joining { .. }) || self.heartbeat_due.is_some()
     }
 
     /// The next moment at which something is due by itself.
