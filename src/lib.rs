@@ -7,4 +7,7 @@ pub mod kafka;
 mod sync;
 
 pub use kafka::config::{Config, Property, Scope};
+#[doc(hidden)]
+pub use kafka::protocol::fuzz;
+
 pub use kafka::error::{Error, ErrorKind, Result};
