@@ -100,7 +100,7 @@ impl Assignment {
         let (partition, held) =
             self.iter_mut().find(|(_, held)| held.position == Position::Unset && !held.reported)?;
         held.reported = true;
-        Some(no_committed_offset(partition))
+        Some(no_position(partition))
     }
 
     /// The leader answered where its log begins or ends.
@@ -151,7 +151,8 @@ impl Assignment {
     }
 }
 
-fn no_committed_offset(partition: &TopicPartition) -> Error {
+/// The error of a partition without a position.
+pub(super) fn no_position(partition: &TopicPartition) -> Error {
     let text = "no offset is committed here and auto.offset.reset is none: \
                 seek, or set auto.offset.reset to earliest or latest";
     Error::new(ErrorKind::OffsetOutOfRange, text).with_partition(&*partition.topic, partition.partition)

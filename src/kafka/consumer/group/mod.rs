@@ -134,33 +134,39 @@ impl Group {
         Ok(ticket)
     }
 
-    /// Queues a commit that nobody waits for. One that is still waiting behind others takes these offsets in.
+    /// Queues a commit that nobody waits for. One that still waits behind others takes these offsets in.
     pub fn commit_async(
         &mut self,
         offsets: Vec<(TopicPartition, Committed)>,
         until: Deadline,
         callback: Option<Callback>,
-    ) -> Result<(), (Error, Option<Callback>)> {
-        let identity = match self.membership.committer() {
-            Ok(identity) => identity,
-            Err(error) => return Err((error, callback)),
+    ) {
+        let (identity, refusal) = match self.membership.committer() {
+            Ok(identity) => (identity, None),
+            Err(error) => (Identity::none(), Some(error)),
         };
-        match self.commits.back_mut().filter(|last| last.tickets.is_empty() && last.identity == identity) {
+        let commit = Commit {
+            identity,
+            offsets: offsets.into_iter().collect(),
+            tickets: Vec::new(),
+            callbacks: callback.into_iter().collect(),
+            until,
+            obstacle: None,
+        };
+        if let Some(error) = refusal {
+            return self.settle(commit, Err(error));
+        }
+        if commit.offsets.is_empty() {
+            return self.settle(commit, Ok(()));
+        }
+        match self.commits.back_mut().filter(|last| last.tickets.is_empty() && last.identity == commit.identity) {
             Some(last) => {
-                last.offsets.extend(offsets);
-                last.callbacks.extend(callback);
+                last.offsets.extend(commit.offsets);
+                last.callbacks.extend(commit.callbacks);
                 last.until = until;
             }
-            None => self.commits.push_back(Commit {
-                identity,
-                offsets: offsets.into_iter().collect(),
-                tickets: Vec::new(),
-                callbacks: callback.into_iter().collect(),
-                until,
-                obstacle: None,
-            }),
+            None => self.commits.push_back(commit),
         }
-        Ok(())
     }
 
     /// The outcome of a commit, once there is one.
