@@ -24,7 +24,7 @@ pub(crate) use address::Address;
 pub(crate) use given::Given;
 pub use property::{Property, Scope};
 pub(crate) use settings::{
-    AssignorKind, ClientSettings, Compression, ConsumerSettings, OffsetReset, PartitionerKind, ProducerSettings,
+    AssignorKind, ClientSettings, ConsumerSettings, OffsetReset, PartitionerKind, ProducerSettings,
 };
 
 use foreign::Treatment;

@@ -11,6 +11,7 @@ use super::given::Given;
 use super::property::{Bytes, Choice, Kibibytes, Scope, SocketBuffer, Typed, Value};
 use super::{Config, names, table};
 use crate::kafka::error::{Error, Result};
+use crate::kafka::record::compression::Compression;
 
 /// What every client needs to know.
 #[derive(Clone, Debug)]
@@ -92,20 +93,6 @@ pub(crate) struct Acks(pub(crate) i16);
 impl Choice for Acks {
     const NAMES: &'static [(&'static str, Self)] =
         &[("all", Self(-1)), ("0", Self(0)), ("1", Self(1)), ("-1", Self(-1))];
-}
-
-/// How batches are compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Compression {
-    None,
-    #[cfg(feature = "compression")]
-    Gzip,
-    #[cfg(feature = "compression")]
-    Snappy,
-    #[cfg(feature = "compression")]
-    Lz4,
-    #[cfg(feature = "compression")]
-    Zstd,
 }
 
 #[cfg(feature = "compression")]

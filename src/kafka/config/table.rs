@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::address::Address;
 use super::property::{BLANK, Bytes, Kibibytes, Property, Scope, SocketBuffer, Typed};
-use super::settings::{Acks, AssignorKind, Compression, OffsetReset, PartitionerKind};
+use super::settings::{Acks, AssignorKind, OffsetReset, PartitionerKind};
+use crate::kafka::record::compression::Compression;
 
 const INT: i64 = i32::MAX as i64;
 /// Durations that Java keeps in a long: a year is as good as for ever and cannot overflow the clock.
@@ -63,7 +64,7 @@ properties! {
     METADATA_MAX_AGE: Duration = Common "metadata.max.age.ms", also ["topic.metadata.refresh.interval.ms"],
         range 1..=YEAR_MS, default "300000"
         => "How old the knowledge of topics and leaders may get before it is asked for again.";
-    ALLOW_AUTO_CREATE: bool = Common "allow.auto.create.topics", default "true"
+    ALLOW_AUTO_CREATE: bool = Common "allow.auto.create.topics", default "false"
         => "Whether asking for an unknown topic lets the broker create it, where the broker does that.";
     RECEIVE_MAX_BYTES: usize = Common "receive.message.max.bytes", range 1000..=INT, default "104857600"
         => "The largest answer that is taken from a broker.";

@@ -37,7 +37,7 @@ mod offsets;
 mod records;
 mod subscription;
 
-pub use records::{ConsumerHeader, ConsumerRecord, Headers, Records, RecordsIter};
+pub use records::{ConsumerRecord, Records, RecordsIter};
 pub use subscription::TopicPartition;
 
 /// What a rebalance does to a consumer; told to the listener of [`Consumer::subscribe_with`] inside

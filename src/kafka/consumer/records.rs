@@ -5,7 +5,8 @@ use std::iter::FusedIterator;
 
 use super::subscription::TopicPartition;
 use crate::kafka::record::batch::Batch;
-use crate::kafka::record::walk::{Cursor, Headers as RawHeaders, RawRecord, RecordIter};
+use crate::kafka::record::Headers;
+use crate::kafka::record::walk::{Cursor, RawRecord, RecordIter};
 
 /// Consecutive records of one batch.
 #[derive(Debug)]
@@ -147,35 +148,11 @@ impl<'a> ConsumerRecord<'a> {
 
     /// Its headers, in order.
     pub fn headers(&self) -> Headers<'a> {
-        Headers(self.record.headers.clone())
+        self.record.headers.clone()
     }
 
     /// The value of the last header of this name.
     pub fn header(&self, key: &str) -> Option<&'a [u8]> {
-        let matching = self.headers().filter(|header| header.key == key.as_bytes());
-        matching.last().and_then(|header| header.value)
+        self.headers().filter(|header| header.key == key.as_bytes()).last().and_then(|header| header.value)
     }
 }
-
-/// The headers of a [`ConsumerRecord`], in order.
-#[derive(Clone, Debug)]
-pub struct Headers<'a>(RawHeaders<'a>);
-
-/// A header of a [`ConsumerRecord`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConsumerHeader<'a> {
-    /// Its name: UTF-8 by convention, but nobody checks that.
-    pub key: &'a [u8],
-    /// Its value, if it has one.
-    pub value: Option<&'a [u8]>,
-}
-
-impl<'a> Iterator for Headers<'a> {
-    type Item = ConsumerHeader<'a>;
-
-    fn next(&mut self) -> Option<ConsumerHeader<'a>> {
-        self.0.next().map(|header| ConsumerHeader { key: header.key, value: header.value })
-    }
-}
-
-impl FusedIterator for Headers<'_> {}
