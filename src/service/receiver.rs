@@ -228,7 +228,7 @@ impl Receiver<'_> {
 
     fn commit_soon(&mut self) {
         let (account, poll) = (Arc::clone(&self.account), self.polls);
-        self.consumer.commit_async_with(move |result| account.committed("commit", poll, result));
+        self.consumer.commit_async_with(move |result| account.committed("commit", poll, &result));
     }
 
     /// Commits all positions and leaves the group.
