@@ -4,6 +4,8 @@
 
 #[cfg(feature = "bench")]
 pub mod bench;
+#[cfg(feature = "services")]
+pub mod cli;
 pub mod clock;
 pub mod kafka;
 #[cfg(feature = "services")]
@@ -19,6 +21,7 @@ pub use kafka::config::{Config, Property, Scope};
 pub use kafka::protocol::fuzz;
 
 pub use kafka::admin::{Admin, Created, NewTopic};
+pub use kafka::consumer::{Consumer, ConsumerRecord, Rebalance, Records, TopicPartition};
 pub use kafka::error::{Error, ErrorKind, Result};
 pub use kafka::producer::{DeliveredBatch, Delivery, Producer, ProducerCounters, RecordMetadata, SentRecord};
 pub use kafka::record::{Header, Record};
