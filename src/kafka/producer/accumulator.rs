@@ -305,7 +305,7 @@ impl Queue {
 
     /// A batch in flight was too large for the broker: its halves go out in its place, and later batches stay smaller.
     /// Gives the batch back when it cannot be split.
-    pub(super) fn split(&mut self, batch: Batch, limits: &Limits, memory: &Memory) -> Result<(), Batch> {
+    pub(super) fn split(&mut self, batch: Box<Batch>, limits: &Limits, memory: &Memory) -> Result<(), Box<Batch>> {
         let size = batch.buffer.len();
         let whole = Arc::clone(&batch.promise);
         let (first, second) = batch.split(limits, memory)?;
@@ -451,7 +451,7 @@ impl Batch {
     }
 
     /// Two batches of half the records each. Gives it back when it holds a single record, or the log may hold it.
-    fn split(mut self, limits: &Limits, memory: &Memory) -> Result<(Self, Self), Self> {
+    fn split(mut self: Box<Self>, limits: &Limits, memory: &Memory) -> Result<(Self, Self), Box<Self>> {
         if self.count < 2 || self.undecided {
             return Err(self);
         }

@@ -107,12 +107,12 @@ impl Link<'_> {
                 self.complained = false;
             }
             Answered::Later => {
-                let until = Instant::now() + self.backoff.next();
+                let until = Instant::now() + self.backoff.failed();
                 self.group(|group| group.postpone(until));
             }
             Answered::FindCoordinator => {
                 self.connection = None;
-                let until = Instant::now() + self.backoff.next();
+                let until = Instant::now() + self.backoff.failed();
                 self.group(|group| group.coordinator_lost(None, None, until));
             }
             Answered::Refused(error) => self.refuse(error),
@@ -126,7 +126,7 @@ impl Link<'_> {
             return;
         }
         let passing = error.is_retriable() || error.kind() == ErrorKind::Protocol;
-        let until = Instant::now() + if passing { self.backoff.next() } else { REFUSED_RETRY };
+        let until = Instant::now() + if passing { self.backoff.failed() } else { REFUSED_RETRY };
         self.group(|group| group.coordinator_lost(undone, Some(&error), until));
         if passing {
             let group = self.shared.settings.group_id.as_deref().unwrap_or_default();
@@ -293,8 +293,7 @@ impl Link<'_> {
                 partition_indexes,
                 ..Default::default()
             });
-            let group =
-                OffsetFetchRequestGroup { group_id, topics: Some(topics.collect()), ..Default::default() };
+            let group = OffsetFetchRequestGroup { group_id, topics: Some(topics.collect()), ..Default::default() };
             OffsetFetchRequest { groups: vec![group], ..Default::default() }
         })?;
         self.obey(response.throttle_time_ms);
