@@ -70,25 +70,7 @@ pub(super) struct Core {
 
 impl Shared {
     pub fn new(settings: ConsumerSettings, cluster: Arc<Cluster>) -> Arc<Self> {
-        let group = settings.group_id.as_deref().map(|id| Group::new(id, &settings, Instant::now()));
-        let core = Core {
-            closed: false,
-            subscription: Subscription::Nothing,
-            assignment: Assignment::new(settings.max_partition_fetch_bytes),
-            buffer: FetchBuffer::default(),
-            errors: VecDeque::new(),
-            group,
-            metadata: cluster.snapshot(),
-            fetchers: HashMap::new(),
-            leaders: 0,
-            requests: 0,
-            idle_fetchers: 0,
-            check_unset: false,
-            told: BTreeSet::new(),
-            group_closers: None,
-            threads: Vec::new(),
-            running: 0,
-        };
+        let core = Core::new(&settings, cluster.snapshot(), Instant::now());
         let shared = Arc::new_cyclic(|me| Self {
             settings,
             cluster,
@@ -253,6 +235,27 @@ impl Drop for Ending {
 }
 
 impl Core {
+    pub fn new(settings: &ConsumerSettings, metadata: Arc<Metadata>, now: Instant) -> Self {
+        Self {
+            closed: false,
+            subscription: Subscription::Nothing,
+            assignment: Assignment::new(settings.max_partition_fetch_bytes),
+            buffer: FetchBuffer::default(),
+            errors: VecDeque::new(),
+            group: settings.group_id.as_deref().map(|id| Group::new(id, settings, now)),
+            metadata,
+            fetchers: HashMap::new(),
+            leaders: 0,
+            requests: 0,
+            idle_fetchers: 0,
+            check_unset: false,
+            told: BTreeSet::new(),
+            group_closers: None,
+            threads: Vec::new(),
+            running: 0,
+        }
+    }
+
     /// Takes over leaders and topic errors from the snapshot. Returns true if something that is wanted is missing in
     /// it, so that it must be asked for again.
     fn apply_metadata(&mut self) -> bool {
