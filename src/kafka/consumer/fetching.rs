@@ -170,7 +170,7 @@ impl Core {
             match outcome {
                 Outcome::Batches { next, failure, bytes, .. } => {
                     held.fetch_offset = *next;
-                    held.stopped = failure.is_some();
+                    held.stopped |= failure.is_some();
                     held.failures = 0;
                     held.reported = false;
                     if *bytes > 0 {

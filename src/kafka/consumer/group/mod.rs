@@ -552,3 +552,6 @@ fn fetched_offsets(response: &OffsetFetchResponse) -> (ErrorCode, FetchedOffsets
     }
     (code, offsets)
 }
+
+#[cfg(test)]
+mod tests;
