@@ -81,7 +81,16 @@ impl Link<'_> {
                 Err(error) => Err((None, error)),
             },
             Work::Heartbeat(identity) => self.heartbeat(&identity).map_err(|error| (None, error)),
-            Work::Commit(commit) => self.commit(commit),
+            Work::Commit(commit) => {
+                let request = self.commit_request(&commit);
+                match self.call(|_| request) {
+                    Ok(response) => {
+                        self.obey(response.throttle_time_ms);
+                        Ok(self.group(|group| group.commit_answered(commit, &response)))
+                    }
+                    Err(error) => Err((Some(Work::Commit(commit)), error)),
+                }
+            }
             Work::Positions(asked) => self.positions(&asked).map_err(|error| (None, error)),
             Work::Lookup(lookup) => match self.fetch_offsets(lookup.partitions.iter()) {
                 Ok(response) => Ok(self.group(|group| group.lookup_answered(lookup, &response))),
@@ -222,7 +231,7 @@ impl Link<'_> {
         Ok(self.group(|group| group.heartbeat_answered(identity, response.error_code)))
     }
 
-    fn commit(&mut self, commit: Commit) -> Result<Answered, (Option<Work>, Error)> {
+    fn commit_request(&self, commit: &Commit) -> OffsetCommitRequest {
         let settings = &self.shared.settings;
         let mut topics: Vec<OffsetCommitRequestTopic> = Vec::new();
         for (partition, committed) in &commit.offsets {
@@ -241,20 +250,13 @@ impl Link<'_> {
                 }),
             }
         }
-        let request = OffsetCommitRequest {
+        OffsetCommitRequest {
             group_id: settings.group_id.clone().unwrap_or_default(),
             generation_id_or_member_epoch: commit.identity.generation,
             member_id: commit.identity.member_id.clone(),
             group_instance_id: settings.group_instance_id.clone(),
             topics,
             ..Default::default()
-        };
-        match self.call(|_| request) {
-            Ok(response) => {
-                self.obey(response.throttle_time_ms);
-                Ok(self.group(|group| group.commit_answered(commit, &response)))
-            }
-            Err(error) => Err((Some(Work::Commit(commit)), error)),
         }
     }
 
