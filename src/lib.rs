@@ -2,8 +2,18 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+#[cfg(feature = "bench")]
+pub mod bench;
+#[cfg(feature = "services")]
+pub mod cli;
 pub mod clock;
 pub mod kafka;
+#[cfg(feature = "services")]
+pub mod logging;
+#[cfg(feature = "services")]
+pub mod service;
+#[cfg(feature = "services")]
+pub mod stats;
 mod sync;
 
 pub use kafka::config::{Config, Property, Scope};

@@ -96,7 +96,7 @@ impl Admin {
             }
             log::debug!("{error}; trying again");
             self.cluster.request_refresh();
-            std::thread::sleep(backoff.next().min(deadline.left(Instant::now())));
+            std::thread::sleep(backoff.failed().min(deadline.left(Instant::now())));
         }
     }
 
@@ -112,11 +112,7 @@ impl Admin {
         let configs = topic
             .configs
             .iter()
-            .map(|(name, value)| CreatableTopicConfig {
-                name: (*name).to_owned(),
-                value: Some((*value).to_owned()),
-                ..Default::default()
-            })
+            .map(|(name, value)| CreatableTopicConfig { name: (*name).to_owned(), value: Some((*value).to_owned()) })
             .collect();
         let request = CreateTopicsRequest {
             topics: vec![CreatableTopic {

@@ -56,7 +56,7 @@ impl Failures {
         let level = if self.complained { log::Level::Debug } else { log::Level::Warn };
         log::log!(level, "cannot fetch from broker {node}: {error}; still trying");
         self.complained = true;
-        if error.is_retriable() { self.backoff.next() } else { REFUSED_RETRY }
+        if error.is_retriable() { self.backoff.failed() } else { REFUSED_RETRY }
     }
 
     fn none(&mut self, node: i32) {

@@ -311,7 +311,7 @@ impl Consumer {
                 let partitions = shared.lock().assignment.list();
                 let (group, list) = (shared.settings.group_id.as_deref().unwrap_or_default(), Listed(&partitions));
                 let event = if matches!(step, Step::Revoke) {
-                    log::info!("group {group}: giving up {list}");
+                    log::debug!("group {group}: giving up {list}");
                     Rebalance::Revoked(partitions)
                 } else {
                     log::warn!("group {group}: lost {list}");

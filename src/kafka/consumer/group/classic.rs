@@ -301,7 +301,7 @@ impl Membership {
             ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_NOT_AVAILABLE => Reaction::FindCoordinator,
             ErrorCode::REBALANCE_IN_PROGRESS => match self.phase {
                 Phase::Stable => {
-                    log::info!("group {}: a rebalance is under way, joining again", self.group);
+                    log::debug!("group {}: a rebalance is under way, joining again", self.group);
                     self.phase = Phase::Rebalancing;
                     Reaction::Wake
                 }

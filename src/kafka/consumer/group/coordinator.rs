@@ -119,12 +119,12 @@ impl Link<'_> {
                 self.complained = false;
             }
             Answered::Later => {
-                let until = Instant::now() + self.backoff.next();
+                let until = Instant::now() + self.backoff.failed();
                 self.group(|group| group.postpone(until));
             }
             Answered::FindCoordinator => {
                 self.connection = None;
-                let until = Instant::now() + self.backoff.next();
+                let until = Instant::now() + self.backoff.failed();
                 self.group(|group| group.coordinator_lost(None, None, until));
             }
             Answered::Refused(error) => self.refuse(error),
@@ -138,7 +138,7 @@ impl Link<'_> {
             return;
         }
         let passing = error.is_retriable() || error.kind() == ErrorKind::Protocol;
-        let until = Instant::now() + if passing { self.backoff.next() } else { REFUSED_RETRY };
+        let until = Instant::now() + if passing { self.backoff.failed() } else { REFUSED_RETRY };
         self.group(|group| group.coordinator_lost(undone, Some(&error), until));
         if passing {
             let group = self.shared.settings.group_id.as_deref().unwrap_or_default();

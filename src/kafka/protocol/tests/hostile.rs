@@ -47,7 +47,7 @@ for_each_api!(hostile);
 proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        for (key, min, max) in fuzz::apis() {
+        for fuzz::Api { key, min, max, .. } in fuzz::apis() {
             for version in min - 1..=max + 1 {
                 fuzz::request(key, version, &bytes);
                 fuzz::response(key, version, &bytes);
@@ -62,7 +62,7 @@ proptest! {
     /// Bytes near zero are counts and lengths that fit, so decoders get further in than with any bytes.
     #[test]
     fn small_bytes_never_panic(bytes in prop::collection::vec(prop_oneof![9 => 0u8..4, 1 => any::<u8>()], 0..400)) {
-        for (key, min, max) in fuzz::apis() {
+        for fuzz::Api { key, min, max, .. } in fuzz::apis() {
             for version in min..=max {
                 fuzz::request(key, version, &bytes);
                 fuzz::response(key, version, &bytes);
