@@ -187,7 +187,7 @@ impl Join<'_> {
         }
         let assignment = ConsumerProtocolAssignment::from_bytes(&synced.assignment)?;
         let partitions = partitions_of(assignment);
-        log::info!("group {}: joined generation {generation}, got {}", self.group(), Listed(&partitions));
+        log::debug!("group {}: joined generation {generation}, got {}", self.group(), Listed(&partitions));
         self.membership(|membership| membership.synced(self.attempt, partitions, counts));
         self.shared.app.notify_all();
         Ok(Round::Done)
