@@ -1,32 +1,35 @@
-//! Kafka's wire protocol. Knows no socket.
+//! Kafka's wire protocol: messages, their encodings and frames. Knows no socket, no policy and no record format.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `schema.rs` | the macro that turns a table into a message, and the types that a field can have |
+//! | `messages/` | the tables, one file per API |
+//! | `encode.rs`, `decode.rs` | values to bytes and back |
+//! | `bytes.rs`, `uuid.rs` | shared byte ranges; ids |
+//! | `frame.rs` | size, headers and correlation ids around a message |
+//! | `api.rs` | the APIs, their versions, and which version to speak with a broker |
+//! | `error_code.rs` | Kafka's error codes |
+//! | `fuzz.rs` | entry points for fuzzing |
 
-/// Placeholder until the table of APIs lands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ApiKey {
-    /// Produce
-    Produce = 0,
-}
+mod api;
+mod bytes;
+mod decode;
+mod encode;
+mod error_code;
+pub mod frame;
+#[doc(hidden)]
+pub mod fuzz;
+pub mod messages;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod uuid;
 
-/// Placeholder until the table of error codes lands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ErrorCode(pub i16);
-
-impl ErrorCode {
-    /// x
-    pub fn description(self) -> &'static str {
-        ""
-    }
-    /// x
-    pub fn is_refusal(self) -> bool {
-        self.0 == 29
-    }
-    /// x
-    pub fn is_retriable(self) -> bool {
-        false
-    }
-}
-impl std::fmt::Display for ErrorCode {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("UNKNOWN_TOPIC_OR_PARTITION")
-    }
-}
+pub use api::{ApiKey, ApiVersions, VersionRange};
+pub use bytes::Bytes;
+pub use decode::{Decoder, Malformed};
+pub use encode::Encoder;
+pub use error_code::ErrorCode;
+pub use frame::Frame;
+pub use schema::{Request, Response};
+pub use uuid::Uuid;

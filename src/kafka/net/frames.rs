@@ -1,0 +1,115 @@
+//! Whole frames from a stream, each in one reusable buffer that the decoded fields share.
+
+use std::io;
+use std::sync::Arc;
+
+use super::transport::Stream;
+use crate::clock::Deadline;
+use crate::kafka::protocol::{Bytes, frame};
+
+/// Room for every answer but a fetch; a buffer never starts smaller.
+const SMALL: usize = 16 << 10;
+/// A frame's claimed size is believed in steps of this: memory grows as bytes really arrive.
+const STEP: usize = 1 << 20;
+/// How many buffers are kept for reuse, and the largest that is.
+const KEPT: usize = 6;
+const LARGEST_KEPT: usize = 16 << 20;
+
+/// Why no frame came.
+pub(super) enum NoFrame {
+    /// The peer closed; the flag says whether in the middle of a frame.
+    Closed { inside: bool },
+    /// The system's error, a timeout among them.
+    Io(io::Error),
+    /// The size prefix is not one of Kafka's.
+    BadSize(crate::kafka::error::Error),
+}
+
+/// Cuts the stream into frames.
+///
+/// One `read` usually brings a whole small answer. Bytes beyond the frame at hand are carried into the next buffer.
+pub(super) struct FrameReader {
+    stream: Stream,
+    limit: usize,
+    /// The buffer being filled. Never shared: its frame has not been handed out.
+    /// All of its length is initialised; `filled` says how much of that was read.
+    buffer: Arc<Vec<u8>>,
+    filled: usize,
+    /// Buffers handed out before. One is free again when nothing else holds it.
+    kept: Vec<Arc<Vec<u8>>>,
+}
+
+impl FrameReader {
+    pub(super) fn new(stream: Stream, limit: usize) -> Self {
+        Self { stream, limit, buffer: Arc::new(Vec::new()), filled: 0, kept: Vec::new() }
+    }
+
+    /// The next frame, without its size prefix.
+    pub(super) fn read(&mut self, deadline: Option<Deadline>) -> Result<Bytes, NoFrame> {
+        const PREFIX: usize = 4;
+        self.fill(PREFIX, SMALL, deadline)?;
+        let mut prefix = [0; PREFIX];
+        prefix.copy_from_slice(&self.buffer[..PREFIX]);
+        let size = frame::check_size(prefix, self.limit).map_err(NoFrame::BadSize)?;
+        let end = PREFIX + size;
+        // A little more than the frame may be read, so that the next answer may come with it.
+        self.fill(end, end, deadline)?;
+        let (excess, next) = (self.filled - end, self.take_buffer(self.filled - end));
+        let done = std::mem::replace(&mut self.buffer, next);
+        if excess > 0 {
+            unshared(&mut self.buffer)[..excess].copy_from_slice(&done[end..self.filled]);
+        }
+        self.filled = excess;
+        self.keep(&done);
+        Ok(Bytes::from_shared(done, PREFIX..end))
+    }
+
+    /// Reads until at least `needed` bytes are there; `room` is how large the buffer should be for that.
+    fn fill(&mut self, needed: usize, room: usize, deadline: Option<Deadline>) -> Result<(), NoFrame> {
+        while self.filled < needed {
+            let buffer = unshared(&mut self.buffer);
+            if buffer.len() < room && (self.filled == buffer.len() || buffer.len() < SMALL) {
+                let step = room.min(self.filled + (buffer.len()).max(STEP)).max(SMALL);
+                buffer.resize(step, 0);
+            }
+            let until = buffer.len().min(room + SMALL);
+            match self.stream.read(&mut buffer[self.filled..until], deadline) {
+                Ok(0) => return Err(NoFrame::Closed { inside: self.filled > 0 }),
+                Ok(read) => self.filled += read,
+                Err(error) => return Err(NoFrame::Io(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// A free buffer of at least `room`, or a new one. The largest is preferred: a connection that fetched much will
+    /// fetch much again.
+    fn take_buffer(&mut self, room: usize) -> Arc<Vec<u8>> {
+        let free = (0..self.kept.len())
+            .filter(|&i| Arc::strong_count(&self.kept[i]) == 1)
+            .max_by_key(|&i| self.kept[i].len())
+            .map(|i| self.kept.swap_remove(i));
+        let mut buffer = free.unwrap_or_default();
+        let bytes = unshared(&mut buffer);
+        if bytes.len() < room.max(SMALL) {
+            bytes.resize(room.max(SMALL), 0);
+        }
+        buffer
+    }
+
+    fn keep(&mut self, buffer: &Arc<Vec<u8>>) {
+        if buffer.len() > LARGEST_KEPT {
+            return;
+        }
+        if self.kept.len() == KEPT {
+            // Whoever still holds it frees it.
+            self.kept.remove(0);
+        }
+        self.kept.push(Arc::clone(buffer));
+    }
+}
+
+/// The one owner's view. Only buffers without another owner are ever filled.
+fn unshared(buffer: &mut Arc<Vec<u8>>) -> &mut Vec<u8> {
+    Arc::make_mut(buffer)
+}

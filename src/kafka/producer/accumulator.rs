@@ -1,0 +1,559 @@
+//! What waits to be sent: per partition one open batch that `send` fills, and the closed ones behind it.
+//!
+//! A partition's queue decides on its own, under its own lock, what may be sent next and what a failure means for the
+//! batches after it. It knows no socket. The time is an argument of every decision.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::delivery::{Outcome, Promise, RecordCallback};
+use super::idempotence::{ANONYMOUS, Identity, Sequences, Stamp};
+use super::memory::Memory;
+use super::outbox::Outbox;
+use super::partitioner::Sticky;
+use crate::kafka::error::{Error, ErrorKind, Result};
+use crate::kafka::protocol::Bytes;
+use crate::kafka::record::builder::{self, BatchBuilder};
+use crate::kafka::record::compression::{self, Compression};
+use crate::kafka::record::{Header, Record, batch};
+
+/// Places in the order from one batch to the next: it can be split as often as it has halves.
+const PLACES: u64 = 1 << 31;
+
+/// The settings that a queue decides by.
+#[derive(Clone, Debug)]
+pub(super) struct Limits {
+    pub(super) batch_size: usize,
+    pub(super) max_request_size: usize,
+    pub(super) linger: Duration,
+    pub(super) message_timeout: Duration,
+    pub(super) retries: u32,
+    pub(super) retry_backoff: Duration,
+    pub(super) retry_backoff_max: Duration,
+    pub(super) idempotent: bool,
+    pub(super) compression: Compression,
+}
+
+/// One partition of a topic, as a producer knows it.
+pub(super) struct Partition {
+    pub(super) topic: Arc<str>,
+    pub(super) index: i32,
+    usable: AtomicBool,
+    sticky: Arc<Sticky>,
+    /// The queue, and with it the partition's sequences.
+    pub(super) queue: Mutex<Queue>,
+}
+
+impl Partition {
+    /// `sticky` is the topic's.
+    pub(super) fn new(topic: Arc<str>, index: i32, sticky: Arc<Sticky>) -> Self {
+        Self { topic, index, usable: AtomicBool::new(false), sticky, queue: Mutex::default() }
+    }
+
+    /// A batch of it was closed: records without a key move on to another partition.
+    pub(super) fn batch_closed(&self) {
+        self.sticky.batch_closed(self.index);
+    }
+
+    /// Whether it has a leader at present.
+    pub(super) fn is_usable(&self) -> bool {
+        self.usable.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_usable(&self, usable: bool) {
+        self.usable.store(usable, Ordering::Relaxed);
+    }
+}
+
+/// A partition's batches, oldest first: in flight, waiting, open.
+#[derive(Default)]
+pub(super) struct Queue {
+    open: Option<Open>,
+    /// Closed and not in flight. Ordered by `Batch::order`: what comes back is put where it was.
+    waiting: VecDeque<Batch>,
+    /// The fates of the batches that are in flight, to be waited for by `flush`, and how many records each holds.
+    in_flight: VecDeque<(Arc<Promise>, u32)>,
+    /// A batch came back: nothing is sent until all others in flight have come back too, so that order is kept.
+    recovering: bool,
+    not_before: Option<Instant>,
+    failures: u32,
+    sequences: Sequences,
+    next_order: u64,
+    /// What the broker took no longer: batches stay below this.
+    too_large: Option<usize>,
+    /// The outbox that has this partition on its list.
+    pub(super) listed: Option<Arc<Outbox>>,
+    /// Set when the producer has ended: nothing is taken any more.
+    closed: bool,
+}
+
+struct Open {
+    builder: BatchBuilder,
+    created: Instant,
+    promise: Arc<Promise>,
+    callbacks: Vec<(u32, RecordCallback)>,
+}
+
+/// A closed batch.
+pub(super) struct Batch {
+    /// Unshared except while a request holds it.
+    pub(super) buffer: Arc<Vec<u8>>,
+    pub(super) count: u32,
+    pub(super) deadline: Instant,
+    pub(super) promise: Arc<Promise>,
+    pub(super) callbacks: Vec<(u32, RecordCallback)>,
+    /// Why the last try failed.
+    pub(super) cause: Option<Error>,
+    order: u64,
+    /// How many places in the order it has, for the batches that it is split into.
+    span: u64,
+    stamp: Option<Stamp>,
+    /// The log may hold it: it was sent, and no answer has said otherwise.
+    pub(super) undecided: bool,
+    /// It was refused because an earlier batch is missing.
+    out_of_order: bool,
+    retries: u32,
+}
+
+/// What `append` did.
+pub(super) enum Appended {
+    /// The record is in a batch.
+    In {
+        promise: Arc<Promise>,
+        index: u32,
+        /// It is the first of its batch.
+        opened: bool,
+        /// A batch became full with it, or before it.
+        filled: bool,
+    },
+    /// The open batch had no room for it, and it is free to go to another partition.
+    MoveOn,
+    /// There is not enough memory for it now.
+    NeedsMemory(usize),
+}
+
+/// What there is to send from a partition.
+pub(super) enum Next {
+    /// Send this.
+    Batch(Batch),
+    /// Nothing now. Something may be ready at this time.
+    Wait(Option<Instant>),
+    /// A producer id must be had first.
+    NeedsProducerId,
+}
+
+impl Queue {
+    /// Appends a record to the open batch, opening and closing batches as needed. One that is not `bound` to this
+    /// partition does not begin a new batch behind a full one.
+    ///
+    /// # Errors
+    /// The record is larger than a request may be, or the producer has ended.
+    pub(super) fn append(
+        &mut self,
+        partition: &Partition,
+        record: &Record<'_>,
+        timestamp: i64,
+        bound: bool,
+        limits: &Limits,
+        memory: &Memory,
+    ) -> Result<Appended> {
+        if self.closed {
+            return Err(Error::state("the producer is closed"));
+        }
+        let (key, value, headers) = (record.key_bytes(), record.value_bytes(), record.header_list());
+        let mut filled = false;
+        let most = self.too_large.map_or(limits.batch_size, |size| size.min(limits.batch_size));
+        if let Some(open) = &mut self.open {
+            let room = open.builder.capacity().min(most);
+            if open.builder.try_append(room, key, value, headers, timestamp)?
+                || open.grow(record, timestamp, most, memory)?
+            {
+                return Ok(open.appended(false, false));
+            }
+            self.close_open(limits);
+            if !bound {
+                return Ok(Appended::MoveOn);
+            }
+            filled = true;
+        }
+        let mut builder = BatchBuilder::new(Vec::new());
+        let size = builder.size_after(key, value, headers, timestamp);
+        if size > limits.max_request_size {
+            return Err(Error::config(format!(
+                "a record of {size} bytes exceeds max.request.size={}; raise it, and max.message.bytes of the topic",
+                limits.max_request_size
+            ))
+            .with_partition(&*partition.topic, partition.index));
+        }
+        let Some(buffer) = memory.take(size) else { return Ok(Appended::NeedsMemory(size)) };
+        builder = BatchBuilder::new(buffer);
+        builder.append(key, value, headers, timestamp)?;
+        let promise = Arc::new(Promise::new(Arc::clone(&partition.topic), partition.index));
+        let open = Open { builder, created: Instant::now(), promise, callbacks: Vec::new() };
+        Ok(self.open.insert(open).appended(true, filled))
+    }
+
+    /// Has `callback` called with the outcome of the record appended last.
+    pub(super) fn call_back(&mut self, index: u32, callback: RecordCallback) {
+        if let Some(open) = &mut self.open {
+            open.callbacks.push((index, callback));
+        }
+    }
+
+    fn close_open(&mut self, limits: &Limits) {
+        let Some(open) = self.open.take() else { return };
+        let count = open.builder.count().unsigned_abs();
+        let buffer = match open.builder.close(limits.compression) {
+            Ok(buffer) => buffer,
+            // The codec was checked when the producer was made; should it fail all the same, nobody waits in vain.
+            Err(error) => return open.promise.settle(Outcome::Failed(error)),
+        };
+        self.waiting.push_back(Batch {
+            buffer: Arc::new(buffer),
+            count,
+            deadline: open.created + limits.message_timeout,
+            promise: open.promise,
+            callbacks: open.callbacks,
+            cause: None,
+            order: self.next_order,
+            span: PLACES,
+            stamp: None,
+            undecided: false,
+            out_of_order: false,
+            retries: 0,
+        });
+        self.next_order += PLACES;
+    }
+
+    /// Takes the next batch to send, if one is ready: waiting ones first, then the open one when `everything` is to go
+    /// or it has lingered long enough.
+    pub(super) fn next(&mut self, now: Instant, everything: bool, limits: &Limits, identity: &Identity) -> Next {
+        if self.recovering {
+            return Next::Wait(None);
+        }
+        if let Some(at) = self.not_before.filter(|&at| at > now) {
+            return Next::Wait(Some(at));
+        }
+        if self.waiting.is_empty() {
+            let Some(open) = &self.open else { return Next::Wait(None) };
+            let ready = open.created + limits.linger;
+            if !everything && (limits.linger.is_zero() || ready > now) {
+                return Next::Wait((!limits.linger.is_zero()).then_some(ready));
+            }
+            self.close_open(limits);
+        }
+        let Some(batch) = self.waiting.front_mut() else { return Next::Wait(None) };
+        if batch.stamp.is_none() {
+            let stamp = if !limits.idempotent {
+                ANONYMOUS
+            } else if self.sequences.is_broken() && !self.in_flight.is_empty() {
+                // The new epoch begins once the fate of everything under the old one is known.
+                return Next::Wait(None);
+            } else {
+                match self.sequences.stamp(identity, batch.count.cast_signed()) {
+                    Some(stamp) => stamp,
+                    None => return Next::NeedsProducerId,
+                }
+            };
+            batch.stamp = Some(stamp);
+        }
+        match self.waiting.pop_front() {
+            Some(batch) => {
+                self.in_flight.push_back((Arc::clone(&batch.promise), batch.count));
+                Next::Batch(batch)
+            }
+            None => Next::Wait(None),
+        }
+    }
+
+    /// The size of the batch that [`next`](Self::next) would give, as far as it is known.
+    pub(super) fn next_size(&self) -> usize {
+        match (self.waiting.front(), &self.open) {
+            (Some(batch), _) => batch.buffer.len(),
+            (None, Some(open)) => open.builder.len(),
+            (None, None) => 0,
+        }
+    }
+
+    /// A batch in flight has met its end: acknowledged, or rejected for good.
+    pub(super) fn landed(&mut self, batch: &Batch, accepted: bool) {
+        self.left_flight(&batch.promise);
+        if accepted {
+            self.failures = 0;
+        } else {
+            self.sequences.break_off();
+        }
+        self.recovered();
+    }
+
+    /// A batch in flight comes back to be sent again; `backoff` says whether to wait first, longer each time in a row.
+    pub(super) fn returned(&mut self, batch: Batch, backoff: bool, now: Instant, limits: &Limits) {
+        self.left_flight(&batch.promise);
+        // Those behind the first that came back do not lengthen the wait.
+        if backoff && !self.recovering {
+            let doubled = limits.retry_backoff.saturating_mul(1 << self.failures.min(16));
+            self.failures = self.failures.saturating_add(1);
+            self.not_before = Some(now + doubled.min(limits.retry_backoff_max));
+        }
+        self.recovering = true;
+        let place = self.waiting.partition_point(|other| other.order < batch.order);
+        self.waiting.insert(place, batch);
+        self.recovered();
+    }
+
+    /// A batch in flight was too large for the broker: its halves go out in its place, and later batches stay smaller.
+    /// Gives the batch back when it cannot be split.
+    pub(super) fn split(&mut self, batch: Batch, limits: &Limits, memory: &Memory) -> Result<(), Batch> {
+        let size = batch.buffer.len();
+        let whole = Arc::clone(&batch.promise);
+        let (first, second) = batch.split(limits, memory)?;
+        self.too_large = Some(self.too_large.map_or(size / 2, |known| known.min(size / 2)));
+        self.left_flight(&whole);
+        self.recovering = true;
+        self.sequences.break_off();
+        let place = self.waiting.partition_point(|other| other.order < first.order);
+        self.waiting.insert(place, second);
+        self.waiting.insert(place, first);
+        self.recovered();
+        Ok(())
+    }
+
+    /// Once nothing is in flight, what came back can go out again, in its old order.
+    fn recovered(&mut self) {
+        if !self.in_flight.is_empty() {
+            return;
+        }
+        self.recovering = false;
+        // The oldest batch was refused because one before it is missing for good. Then those after it are not in the
+        // log either, and all of them need new sequences.
+        if self.waiting.front().is_some_and(|batch| batch.out_of_order) {
+            self.sequences.break_off();
+            for batch in &mut self.waiting {
+                batch.undecided = false;
+            }
+        }
+        // A batch that may be in the log keeps its sequence, and so do those after it, until that is known.
+        if self.sequences.is_broken() && !self.waiting.iter().any(|batch| batch.undecided) {
+            for batch in &mut self.waiting {
+                batch.stamp = None;
+                batch.out_of_order = false;
+            }
+        }
+    }
+
+    fn left_flight(&mut self, promise: &Arc<Promise>) {
+        if let Some(at) = self.in_flight.iter().position(|(other, _)| Arc::ptr_eq(other, promise)) {
+            self.in_flight.remove(at);
+        }
+    }
+
+    /// Takes out every batch that is past its deadline and not in flight.
+    pub(super) fn expire(&mut self, now: Instant, limits: &Limits, expired: &mut Vec<Batch>) {
+        if self.open.as_ref().is_some_and(|open| open.created + limits.message_timeout <= now) {
+            self.close_open(limits);
+        }
+        let before = expired.len();
+        while self.waiting.front().is_some_and(|batch| batch.deadline <= now) {
+            expired.extend(self.waiting.pop_front());
+        }
+        if expired[before..].iter().any(|batch| batch.stamp.is_some()) {
+            self.sequences.break_off();
+            self.recovered();
+        }
+    }
+
+    /// When the oldest batch that is not in flight must have been sent.
+    pub(super) fn deadline(&self, limits: &Limits) -> Option<Instant> {
+        let open = self.open.as_ref().map(|open| open.created + limits.message_timeout);
+        self.waiting.front().map(|batch| batch.deadline).or(open)
+    }
+
+    /// Nothing is left that could be sent.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_none() && self.waiting.is_empty()
+    }
+
+    /// Nothing is with a broker whose answer is still to come.
+    pub(super) fn is_settled(&self) -> bool {
+        self.in_flight.is_empty()
+    }
+
+    /// The fates of everything that was appended and is not known yet.
+    pub(super) fn promises(&self, into: &mut Vec<Arc<Promise>>) {
+        into.extend(self.in_flight.iter().map(|(promise, _)| Arc::clone(promise)));
+        into.extend(self.waiting.iter().map(|batch| Arc::clone(&batch.promise)));
+        into.extend(self.open.iter().map(|open| Arc::clone(&open.promise)));
+    }
+
+    /// How many records have no outcome yet.
+    pub(super) fn pending(&self) -> u64 {
+        let open = self.open.as_ref().map_or(0, |open| open.builder.count().unsigned_abs());
+        let in_flight = self.in_flight.iter().map(|(_, count)| count);
+        in_flight
+            .chain(self.waiting.iter().map(|batch| &batch.count))
+            .chain([&open])
+            .map(|&count| u64::from(count))
+            .sum()
+    }
+
+    /// Gives up everything that is not in flight.
+    pub(super) fn drain(&mut self, limits: &Limits) -> VecDeque<Batch> {
+        self.close_open(limits);
+        if self.waiting.iter().any(|batch| batch.stamp.is_some()) {
+            self.sequences.break_off();
+        }
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// Like [`drain`](Self::drain), for good: no more records are taken.
+    pub(super) fn close(&mut self, limits: &Limits) -> VecDeque<Batch> {
+        self.closed = true;
+        self.drain(limits)
+    }
+
+    /// Whether the producer has ended, so that nothing is to be sent again.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+}
+
+impl Open {
+    /// Appends after making the buffer larger, when the batch may become that large and memory is there.
+    fn grow(&mut self, record: &Record<'_>, timestamp: i64, most: usize, memory: &Memory) -> Result<bool> {
+        let (key, value, headers) = (record.key_bytes(), record.value_bytes(), record.header_list());
+        let needed = self.builder.size_after(key, value, headers, timestamp);
+        if needed > most {
+            return Ok(false);
+        }
+        let Some(capacity) = memory.grow(self.builder.capacity(), needed, most) else {
+            return Ok(false);
+        };
+        self.builder.reserve(capacity - self.builder.len());
+        self.builder.append(key, value, headers, timestamp)?;
+        Ok(true)
+    }
+
+    fn appended(&self, opened: bool, filled: bool) -> Appended {
+        let index = self.builder.count().unsigned_abs() - 1;
+        Appended::In { promise: Arc::clone(&self.promise), index, opened, filled }
+    }
+}
+
+impl Batch {
+    /// Writes the sequence it was given into its bytes, with the checksum. Done by the sender, outside any lock.
+    pub(super) fn seal(&mut self) {
+        let stamp = self.stamp.unwrap_or(ANONYMOUS);
+        // A request that holds the bytes is dropped before its batch comes back, so this never copies.
+        let bytes = Arc::make_mut(&mut self.buffer);
+        builder::stamp(bytes, stamp.producer.id, stamp.producer.epoch, stamp.sequence);
+    }
+
+    /// Two batches of half the records each. Gives it back when it holds a single record, or the log may hold it.
+    fn split(mut self, limits: &Limits, memory: &Memory) -> Result<(Self, Self), Self> {
+        if self.count < 2 || self.undecided {
+            return Err(self);
+        }
+        let bytes = Bytes::from_shared(Arc::clone(&self.buffer), 0..self.buffer.len());
+        let sent = batch::batches(&bytes).next().and_then(Result::ok);
+        let Some(sent) = sent.and_then(|sent| sent.decompress(compression::Limits::default()).ok()) else {
+            return Err(self);
+        };
+        let middle = self.count / 2;
+        let mut builders = [(); 2].map(|()| BatchBuilder::new(Vec::with_capacity(sent.size() / 2)));
+        for (index, record) in (0..).zip(sent.records()) {
+            // Their keys were text when they were appended.
+            let text = |key| std::str::from_utf8(key).unwrap_or_default();
+            let headers: Vec<_> =
+                record.headers.map(|header| Header { key: text(header.key), value: header.value }).collect();
+            let half = &mut builders[usize::from(index >= middle)];
+            if half.append(record.key, record.value, &headers, record.timestamp).is_err() {
+                return Err(self);
+            }
+        }
+        let [first, second] = builders.map(|builder| builder.close(limits.compression));
+        let (Ok(first), Ok(second)) = (first, second) else { return Err(self) };
+        memory.charge(first.capacity());
+        memory.charge(second.capacity());
+        memory.give_back(std::mem::replace(&mut self.buffer, Arc::new(first)));
+        let promises = self.promise.split(middle);
+        let (early, late): (Vec<_>, Vec<_>) = self.callbacks.into_iter().partition(|(index, _)| *index < middle);
+        let span = self.span / 2;
+        let half = |buffer, count, promise, callbacks, order| Self {
+            buffer,
+            count,
+            promise,
+            callbacks,
+            order,
+            span,
+            deadline: self.deadline,
+            cause: None,
+            stamp: None,
+            undecided: false,
+            out_of_order: false,
+            retries: 0,
+        };
+        let late = late.into_iter().map(|(index, callback)| (index - middle, callback)).collect();
+        let rest = half(Arc::new(second), self.count - middle, promises.1, late, self.order + span);
+        let first = half(self.buffer, middle, promises.0, early, self.order);
+        Ok((first, rest))
+    }
+
+    /// Notes an answer that lets it be tried again; false when `retries` is used up.
+    pub(super) fn failed(&mut self, failure: &Failure, limits: &Limits) -> bool {
+        self.cause = Some(failure.error.clone());
+        self.undecided |= failure.undecided;
+        self.out_of_order = failure.out_of_order;
+        if failure.out_of_order {
+            // Refused as out of order, so not in the log; had it been there, it would have been known as a duplicate.
+            self.undecided = false;
+        }
+        if failure.counted {
+            self.retries += 1;
+        }
+        self.retries <= limits.retries
+    }
+
+    /// The producer id that it was sent under.
+    pub(super) fn producer_id(&self) -> Option<i64> {
+        self.stamp.map(|stamp| stamp.producer.id)
+    }
+
+    /// What its records are told when it is given up.
+    pub(super) fn give_up(&self, why: Error) -> Error {
+        let why = match &self.cause {
+            Some(cause) => Error::new(why.kind(), format!("{why}; last failure: {cause}")),
+            None => why,
+        };
+        if self.undecided { super::delivery::unknown(&why) } else { why }
+    }
+}
+
+/// A failed try that may be repeated.
+pub(super) struct Failure {
+    pub(super) error: Error,
+    /// It counts against `retries`.
+    pub(super) counted: bool,
+    /// The log may hold the batch.
+    pub(super) undecided: bool,
+    /// The broker misses an earlier batch.
+    pub(super) out_of_order: bool,
+}
+
+impl Failure {
+    /// The connection ended before the answer came.
+    pub(super) fn lost(error: Error) -> Self {
+        Self { error, counted: false, undecided: true, out_of_order: false }
+    }
+
+    /// It never left.
+    pub(super) fn unsent(error: Error) -> Self {
+        Self { error, counted: false, undecided: false, out_of_order: false }
+    }
+}
+
+/// The error of a record that ran out of time.
+pub(super) fn timed_out(limit: Duration) -> Error {
+    Error::new(ErrorKind::Timeout, format!("not acknowledged within {} ms (message.timeout.ms)", limit.as_millis()))
+}

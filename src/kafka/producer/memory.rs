@@ -1,0 +1,192 @@
+//! `buffer.memory`: the one account of everything a producer holds, and the pool that saves allocations.
+//!
+//! Bytes are counted from the moment a buffer is made until it is freed, whether it is being filled, in flight or pooled.
+//! When nothing is left, pooled buffers are freed first; then `send` waits, and the senders are asked for partly filled
+//! batches, whose buffers come back.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::clock::Deadline;
+use crate::sync::lock;
+
+/// A batch's buffer starts with this and grows as it fills.
+const FIRST: usize = 4 << 10;
+
+/// The account and the pool.
+pub(super) struct Memory {
+    account: Mutex<Account>,
+    freed: Condvar,
+    /// Whether someone waits for memory: the senders then send whatever there is.
+    short: AtomicBool,
+}
+
+struct Account {
+    /// Bytes not given out. Below zero for as long as a batch that was split holds more than its own.
+    free: isize,
+    /// A buffer can come back while the request that carried it is still being dropped; it is free when unshared.
+    pool: Vec<Arc<Vec<u8>>>,
+    waiting: usize,
+    closed: bool,
+}
+
+impl Memory {
+    /// An account of this many bytes.
+    pub(super) fn new(bytes: usize) -> Self {
+        let free = isize::try_from(bytes).unwrap_or(isize::MAX);
+        let account = Account { free, pool: Vec::new(), waiting: 0, closed: false };
+        Self { account: Mutex::new(account), freed: Condvar::new(), short: AtomicBool::new(false) }
+    }
+
+    /// A buffer with room for `needed` bytes at least, or None when memory is short.
+    pub(super) fn take(&self, needed: usize) -> Option<Vec<u8>> {
+        let mut account = lock(&self.account);
+        // The last one back is the warmest in the processor's cache.
+        let fits = |buffer: &Arc<Vec<u8>>| buffer.capacity() >= needed && Arc::strong_count(buffer) == 1;
+        if let Some(at) = account.pool.iter().rposition(fits)
+            && let Ok(buffer) = Arc::try_unwrap(account.pool.swap_remove(at))
+        {
+            return Some(buffer);
+        }
+        let size = [needed.max(FIRST), needed].into_iter().find(|&size| account.claim(size))?;
+        drop(account);
+        let mut buffer = Vec::new();
+        buffer.reserve_exact(size);
+        Some(buffer)
+    }
+
+    /// How large a buffer of `capacity` bytes may become to hold `needed`: doubled, up to `limit` unless more is needed.
+    /// None when memory is short.
+    pub(super) fn grow(&self, capacity: usize, needed: usize, limit: usize) -> Option<usize> {
+        let wanted = (capacity * 2).min(limit).max(needed);
+        let mut account = lock(&self.account);
+        // While it moves, the old and the new allocation exist side by side, but only for the time of a copy.
+        [wanted, needed].into_iter().find(|size| account.claim(size - capacity))
+    }
+
+    /// Takes a buffer back.
+    pub(super) fn give_back(&self, buffer: Arc<Vec<u8>>) {
+        let mut account = lock(&self.account);
+        account.pool.push(buffer);
+        if account.waiting > 0 {
+            drop(account);
+            self.freed.notify_all();
+        }
+    }
+
+    /// Counts a buffer that was made without asking.
+    pub(super) fn charge(&self, capacity: usize) {
+        lock(&self.account).free -= capacity.cast_signed();
+    }
+
+    /// Waits until `needed` bytes could be taken; false when the deadline passed or the producer closed first.
+    /// `urge` is called once the need is known to the senders.
+    pub(super) fn wait(&self, needed: usize, deadline: Deadline, urge: impl FnOnce()) -> bool {
+        lock(&self.account).waiting += 1;
+        self.short.store(true, Ordering::SeqCst);
+        urge();
+        let mut account = lock(&self.account);
+        let enough = loop {
+            if account.closed {
+                break false;
+            }
+            if account.free + account.pool.iter().map(|buffer| buffer.capacity().cast_signed()).sum::<isize>()
+                >= needed.cast_signed()
+            {
+                break true;
+            }
+            let left = deadline.left(Instant::now());
+            if left.is_zero() {
+                break false;
+            }
+            account = self.freed.wait_timeout(account, left).unwrap_or_else(PoisonError::into_inner).0;
+        };
+        account.waiting -= 1;
+        if account.waiting == 0 {
+            self.short.store(false, Ordering::SeqCst);
+        }
+        enough
+    }
+
+    /// Whether someone waits for memory.
+    pub(super) fn is_short(&self) -> bool {
+        self.short.load(Ordering::SeqCst)
+    }
+
+    /// Ends every wait.
+    pub(super) fn close(&self) {
+        lock(&self.account).closed = true;
+        self.freed.notify_all();
+    }
+}
+
+impl Account {
+    /// Takes bytes out of the account, freeing pooled buffers for it where that helps.
+    fn claim(&mut self, bytes: usize) -> bool {
+        let bytes = bytes.cast_signed();
+        while self.free < bytes {
+            let Some(buffer) = self.pool.pop() else { return false };
+            self.free += buffer.capacity().cast_signed();
+        }
+        self.free -= bytes;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_buffer_that_came_back_is_used_again() {
+        let memory = Memory::new(1 << 20);
+        let mut buffer = memory.take(100).unwrap();
+        buffer.reserve_exact(memory.grow(buffer.capacity(), 300_000, 1_000_000).unwrap());
+        let (at, capacity) = (buffer.as_ptr(), buffer.capacity());
+        memory.give_back(Arc::new(buffer));
+        let again = memory.take(50_000).unwrap();
+        assert_eq!((again.as_ptr(), again.capacity()), (at, capacity));
+    }
+
+    #[test]
+    fn pooled_buffers_are_freed_before_memory_counts_as_short() {
+        let memory = Memory::new(10_000);
+        let small = memory.take(4_000).unwrap();
+        assert!(memory.take(8_000).is_none());
+        memory.give_back(Arc::new(small));
+        assert!(memory.take(8_000).is_some());
+        assert!(memory.take(8_000).is_none());
+    }
+
+    #[test]
+    fn growing_stops_at_the_limit_and_at_the_end_of_memory() {
+        let memory = Memory::new(99_999);
+        assert_eq!(memory.take(1).unwrap().capacity(), FIRST);
+        assert_eq!(memory.grow(FIRST, FIRST + 1, 6_000), Some(6_000));
+        assert_eq!(memory.grow(6_000, 90_000, 6_000), Some(90_000), "a record larger than a batch gets what it needs");
+        assert_eq!(
+            memory.grow(90_000, 99_999, 100_000),
+            Some(99_999),
+            "if doubling is too much, what is needed will do"
+        );
+        assert_eq!(memory.grow(99_999, 200_000, 6_000), None);
+    }
+
+    #[test]
+    fn waiting_ends_with_memory_with_the_deadline_and_with_the_close() {
+        let memory = Memory::new(8_000);
+        let buffer = memory.take(8_000).unwrap();
+        let deadline = |ms| Deadline::after("max.block.ms", Duration::from_millis(ms));
+        assert!(!memory.wait(8_000, deadline(1), || {}));
+        assert!(!memory.is_short());
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| memory.wait(8_000, deadline(60_000), || memory.give_back(Arc::new(buffer))));
+            assert!(waiter.join().unwrap());
+        });
+        memory.close();
+        assert!(!memory.wait(100_000, deadline(60_000), || {}));
+    }
+}

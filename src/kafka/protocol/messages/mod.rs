@@ -1,0 +1,42 @@
+//! The messages, one file per API with its request and its response, as tables (see `schema.rs`).
+//!
+//! Structs and fields have Kafka's names. Where a client reads or writes different fields in different versions, the
+//! rows say which.
+
+macro_rules! apis {
+    ($($file:ident: $request:ident;)+) => {
+        $(mod $file;)+
+        $(pub use $file::*;)+
+
+        /// Runs a macro for every request type: `for_each_request!(some_macro)` is `some_macro! { ARequest, … }`.
+        macro_rules! for_each_request {
+            ($run:ident) => {
+                $run! { $($request),+ }
+            };
+        }
+    };
+}
+
+apis! {
+    api_versions: ApiVersionsRequest;
+    create_topics: CreateTopicsRequest;
+    fetch: FetchRequest;
+    find_coordinator: FindCoordinatorRequest;
+    heartbeat: HeartbeatRequest;
+    init_producer_id: InitProducerIdRequest;
+    join_group: JoinGroupRequest;
+    leave_group: LeaveGroupRequest;
+    list_offsets: ListOffsetsRequest;
+    metadata: MetadataRequest;
+    offset_commit: OffsetCommitRequest;
+    offset_fetch: OffsetFetchRequest;
+    produce: ProduceRequest;
+    sync_group: SyncGroupRequest;
+}
+
+mod consumer_protocol;
+mod leader_hint;
+
+pub use consumer_protocol::*;
+pub(super) use for_each_request;
+pub use leader_hint::*;

@@ -1,0 +1,50 @@
+//! Topic ids and directory ids.
+
+use std::fmt;
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// Sixteen bytes that name a topic (KIP-516) or a log directory; shown as Kafka shows them, in URL-safe base 64.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Uuid(pub [u8; 16]);
+
+impl Uuid {
+    /// Kafka's "no id".
+    pub const ZERO: Uuid = Uuid([0; 16]);
+
+    /// Whether this is [`ZERO`](Self::ZERO).
+    pub fn is_zero(self) -> bool {
+        self == Self::ZERO
+    }
+}
+
+impl fmt::Display for Uuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::with_capacity(24);
+        for group in self.0.chunks(3) {
+            let bits = group.iter().enumerate().fold(0u32, |bits, (i, &byte)| bits | u32::from(byte) << (16 - 8 * i));
+            for digit in 0..=group.len() {
+                text.push(char::from(ALPHABET[(bits >> (18 - 6 * digit)) as usize & 63]));
+            }
+        }
+        f.write_str(&text)
+    }
+}
+
+impl fmt::Debug for Uuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_shown_as_kafka_shows_it() {
+        assert_eq!(Uuid::ZERO.to_string(), "AAAAAAAAAAAAAAAAAAAAAA");
+        let id = Uuid(std::array::from_fn(|i| (i * 17) as u8));
+        assert_eq!(id.to_string(), "ABEiM0RVZneImaq7zN3u_w");
+    }
+}

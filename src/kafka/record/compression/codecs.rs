@@ -1,0 +1,200 @@
+//! The four codecs themselves, in the framing that Kafka gives each.
+
+use std::io::{Read, Write};
+
+use flate2::bufread::MultiGzDecoder;
+use flate2::write::GzEncoder;
+use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder as Lz4Decoder, FrameEncoder as Lz4Encoder, FrameInfo};
+use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder as ZstdDecoder};
+use ruzstd::encoding::CompressionLevel;
+
+use super::{Compression, Failure, Sink};
+
+/// Starts the framing that snappy-java (xerial) gives to Snappy blocks: magic, version 1, readable by version 1.
+const XERIAL_HEADER: [u8; 16] = [0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1];
+const XERIAL_MAGIC: usize = 8;
+/// What snappy-java puts into one block.
+const XERIAL_BLOCK: usize = 32 * 1024;
+/// A Snappy element of three bytes yields at most 64.
+const SNAPPY_RATIO: usize = 22;
+
+const LZ4_MAGIC: u32 = 0x184D_2204;
+const LZ4_STORED: u32 = 1 << 31;
+
+/// The largest window that Kafka's highest zstd level uses. It is filled as data arrives, never beforehand.
+const ZSTD_WINDOW: u64 = 128 << 20;
+/// How much a zstd frame may unfold, about, before the limit is looked at again.
+const ZSTD_STEP: usize = 256 * 1024;
+
+/// How much is read at once.
+const STEP: usize = 64 * 1024;
+
+pub(super) fn compress(codec: Compression, input: &[u8]) -> Result<Vec<u8>, Failure> {
+    match codec {
+        Compression::None => Ok(input.to_vec()),
+        Compression::Gzip => {
+            let mut encoder = GzEncoder::new(Vec::with_capacity(input.len() / 2), flate2::Compression::default());
+            encoder.write_all(input)?;
+            Ok(encoder.finish()?)
+        }
+        Compression::Snappy => snappy_compress(input),
+        Compression::Lz4 => {
+            let frame = FrameInfo::new().block_size(BlockSize::Max64KB).block_mode(BlockMode::Independent);
+            let mut encoder = Lz4Encoder::with_frame_info(frame, Vec::with_capacity(input.len() / 2));
+            encoder.write_all(input)?;
+            Ok(encoder.finish()?)
+        }
+        Compression::Zstd => {
+            let mut output = Vec::with_capacity(input.len() / 2);
+            ruzstd::encoding::compress(input, &mut output, CompressionLevel::Fastest);
+            Ok(output)
+        }
+    }
+}
+
+pub(super) fn decompress(codec: Compression, input: &[u8], sink: &mut Sink<'_>) -> Result<(), Failure> {
+    match codec {
+        Compression::None => sink.push(input),
+        Compression::Gzip if input.is_empty() => Err("no data".into()),
+        Compression::Gzip => pump(MultiGzDecoder::new(input), sink),
+        Compression::Snappy => snappy_decompress(input, sink),
+        Compression::Lz4 => {
+            lz4_check(input)?;
+            pump(Lz4Decoder::new(input), sink)
+        }
+        Compression::Zstd => zstd_decompress(input, sink),
+    }
+}
+
+/// Reads to the end, at most a byte past the limit.
+fn pump(mut source: impl Read, sink: &mut Sink<'_>) -> Result<(), Failure> {
+    loop {
+        let filled = sink.out.len();
+        let left = sink.left();
+        if left == 0 {
+            let more = source.read(&mut [0])?;
+            return sink.check(more);
+        }
+        let step = left.min(STEP);
+        sink.reserve(step)?;
+        sink.out.resize(filled + step, 0);
+        let read = source.read(&mut sink.out[filled..]);
+        sink.out.truncate(filled + *read.as_ref().unwrap_or(&0));
+        if read? == 0 {
+            return Ok(());
+        }
+    }
+}
+
+fn snappy_compress(input: &[u8]) -> Result<Vec<u8>, Failure> {
+    let mut encoder = snap::raw::Encoder::new();
+    let mut output = XERIAL_HEADER.to_vec();
+    let mut block = vec![0; snap::raw::max_compress_len(XERIAL_BLOCK)];
+    for chunk in input.chunks(XERIAL_BLOCK) {
+        let size = encoder.compress(chunk, &mut block)?;
+        output.extend_from_slice(&(size as u32).to_be_bytes());
+        output.extend_from_slice(&block[..size]);
+    }
+    Ok(output)
+}
+
+/// Java frames its blocks; librdkafka and others write one bare block.
+fn snappy_decompress(input: &[u8], sink: &mut Sink<'_>) -> Result<(), Failure> {
+    if !input.starts_with(&XERIAL_HEADER[..XERIAL_MAGIC]) {
+        return snappy_block(input, sink);
+    }
+    let mut rest = input.get(XERIAL_HEADER.len()..).ok_or("the header is cut short")?;
+    while !rest.is_empty() {
+        let (size, tail) = rest.split_first_chunk().ok_or("a block's length is cut short")?;
+        let (block, tail) = tail.split_at_checked(u32::from_be_bytes(*size) as usize).ok_or("a block is cut short")?;
+        snappy_block(block, sink)?;
+        rest = tail;
+    }
+    Ok(())
+}
+
+fn snappy_block(block: &[u8], sink: &mut Sink<'_>) -> Result<(), Failure> {
+    if block.is_empty() {
+        return Err("an empty block".into());
+    }
+    let size = snap::raw::decompress_len(block)?;
+    if size > block.len().saturating_mul(SNAPPY_RATIO) {
+        // Still past the limit if it says so: that is what someone looking for the cause wants to know.
+        sink.check(size)?;
+        return Err(format!("{} bytes claim to be {size}", block.len()).into());
+    }
+    sink.reserve(size)?;
+    let filled = sink.out.len();
+    sink.out.resize(filled + size, 0);
+    let read = snap::raw::Decoder::new().decompress(block, &mut sink.out[filled..])?;
+    sink.out.truncate(filled + read);
+    Ok(())
+}
+
+/// Whether `input` is one frame from its magic number to its end mark: the decoder takes a frame that is cut between
+/// two blocks for a whole one, and would go on to frames of other kinds.
+fn lz4_check(input: &[u8]) -> Result<(), &'static str> {
+    const CUT: &str = "the frame is cut short";
+    let word = |at: usize| -> Result<u32, &'static str> {
+        let bytes = input.get(at..).and_then(<[u8]>::first_chunk).ok_or(CUT)?;
+        Ok(u32::from_le_bytes(*bytes))
+    };
+    if word(0)? != LZ4_MAGIC {
+        return Err("not an LZ4 frame");
+    }
+    let flags = *input.get(4).ok_or(CUT)?;
+    let flag = |bit: u8, size: usize| if flags & bit != 0 { size } else { 0 };
+    let mut at = 7 + flag(0x08, 8) + flag(0x01, 4);
+    loop {
+        let size = word(at)?;
+        at += 4;
+        if size == 0 {
+            break;
+        }
+        // Below 2^31 and so far within the input: no overflow even in 32 bits, as slices are shorter than that.
+        at = at.checked_add((size & !LZ4_STORED) as usize + flag(0x10, 4)).ok_or(CUT)?;
+    }
+    match input.len().checked_sub(at + flag(0x04, 4)) {
+        Some(0) => Ok(()),
+        Some(_) => Err("bytes behind the frame"),
+        None => Err(CUT),
+    }
+}
+
+fn zstd_decompress(mut input: &[u8], sink: &mut Sink<'_>) -> Result<(), Failure> {
+    if input.is_empty() {
+        return Err("no data".into());
+    }
+    while !input.is_empty() {
+        let mut decoder = ZstdDecoder::new();
+        decoder.set_max_window_size(ZSTD_WINDOW);
+        match decoder.init(&mut input) {
+            Ok(()) => zstd_frame(&mut decoder, &mut input, sink)?,
+            Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
+                input = input.get(length as usize..).ok_or("a skippable frame is cut short")?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// The decoder keeps back up to a window of output, so what it has unfolded is counted by what it must have at least.
+fn zstd_frame(decoder: &mut ZstdDecoder, input: &mut &[u8], sink: &mut Sink<'_>) -> Result<(), Failure> {
+    let left = sink.left();
+    sink.check(usize::try_from(decoder.content_size()).unwrap_or(usize::MAX))?;
+    let mut unfolded = 0;
+    while !decoder.decode_blocks(&mut *input, BlockDecodingStrategy::UptoBytes(ZSTD_STEP))? {
+        unfolded += ZSTD_STEP;
+        if unfolded > left {
+            return sink.check(unfolded);
+        }
+        decoder.collect_to_writer(&mut *sink)?;
+    }
+    decoder.collect_to_writer(&mut *sink)?;
+    match (decoder.get_checksum_from_data(), decoder.get_calculated_checksum()) {
+        (Some(said), Some(found)) if said != found => Err("wrong checksum".into()),
+        _ => Ok(()),
+    }
+}
