@@ -222,7 +222,8 @@ impl Queue {
     /// Takes the next batch to send, if one is ready: waiting ones first, then the open one when `everything` is to go
     /// or it has lingered long enough.
     pub(super) fn next(&mut self, now: Instant, everything: bool, limits: &Limits, identity: &Identity) -> Next {
-        if self.recovering {
+        let unknown = limits.idempotent && !self.sequences.is_known() && !self.in_flight.is_empty();
+        if self.recovering || unknown {
             return Next::Wait(None);
         }
         if let Some(at) = self.not_before.filter(|&at| at > now) {
@@ -274,6 +275,7 @@ impl Queue {
         self.left_flight(&batch.promise);
         if accepted {
             self.failures = 0;
+            self.sequences.acknowledged(batch.stamp.unwrap_or(ANONYMOUS));
         } else {
             self.sequences.break_off();
         }

@@ -70,6 +70,8 @@ pub(super) struct Sequences {
     next: i32,
     /// The sequences given so far cannot be continued: take a new epoch before the next batch is stamped.
     broken: bool,
+    /// A batch under `producer` was acknowledged.
+    known: bool,
 }
 
 impl Sequences {
@@ -89,7 +91,19 @@ impl Sequences {
         self.producer = Some(producer);
         self.next = 0;
         self.broken = false;
+        self.known = false;
         producer
+    }
+
+    /// A batch with this stamp is in the log.
+    pub(super) fn acknowledged(&mut self, stamp: Stamp) {
+        self.known |= self.producer == Some(stamp.producer);
+    }
+
+    /// Whether the broker checks the order of the batches in flight. It takes any first sequence from a producer that
+    /// the partition has never heard of, so until the first one is acknowledged, a second must not be on its way.
+    pub(super) fn is_known(&self) -> bool {
+        self.known
     }
 
     /// A batch left a hole, or may have: the next new stamp comes from a new epoch.
