@@ -1,2 +1,7 @@
-//! Entry point.
-fn main() {}
+//! The sender service.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    krs::cli::main(krs::cli::Program::Sender)
+}

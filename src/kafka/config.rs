@@ -200,11 +200,12 @@ fn unknown(given: &Given, name: &str) -> Error {
     let own =
         table::ALL.iter().flat_map(|property| std::iter::once(property.name).chain(property.aliases.iter().copied()));
     let place = given.place();
-    let text = match suggest::nearest(name, own.chain(foreign::names())) {
-        Some(nearest) => format!("{place}: no Kafka client knows this property; did you mean {nearest}?"),
-        None => format!("{place}: no Kafka client knows this property; README.md lists all that have an effect"),
+    let hint = match suggest::nearest(name, own.chain(foreign::names())) {
+        Some(nearest) => format!("; did you mean {nearest}?"),
+        None if place.starts_with("-X") => "; -X list names those that have an effect".to_owned(),
+        None => "; README.md lists those that have an effect".to_owned(),
     };
-    Error::config(text)
+    Error::config(format!("{place}: no Kafka client knows this property{hint}"))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 pub mod admin;
 pub(crate) mod cluster;
 pub(crate) mod config;
+pub mod consumer;
 pub mod error;
 pub(crate) mod net;
 pub mod producer;

@@ -121,10 +121,13 @@ pub(crate) trait Value: Sized {
     fn values(about: &Property) -> String;
 }
 
+/// A year: longer durations could overflow the clock.
+const FOR_EVER: Duration = Duration::from_secs(366 * 86_400);
+
 impl Value for Duration {
     fn parse(about: &Property, text: &str) -> Result<Self, String> {
         // No range of a duration admits negative numbers; the table's tests make sure of it.
-        about.number(text, " of milliseconds").map(|ms| Self::from_millis(ms.unsigned_abs()))
+        about.number(text, " of milliseconds").map(|ms| Self::from_millis(ms.unsigned_abs()).min(FOR_EVER))
     }
 
     fn values(about: &Property) -> String {

@@ -95,8 +95,8 @@ impl Choice for Acks {
         &[("all", Self(-1)), ("0", Self(0)), ("1", Self(1)), ("-1", Self(-1))];
 }
 
-#[cfg(feature = "compression")]
 impl Choice for Compression {
+    #[cfg(feature = "compression")]
     const NAMES: &'static [(&'static str, Self)] = &[
         ("none", Self::None),
         ("gzip", Self::Gzip),
@@ -104,12 +104,11 @@ impl Choice for Compression {
         ("lz4", Self::Lz4),
         ("zstd", Self::Zstd),
     ];
-}
-
-#[cfg(not(feature = "compression"))]
-impl Choice for Compression {
+    #[cfg(not(feature = "compression"))]
     const NAMES: &'static [(&'static str, Self)] = &[("none", Self::None)];
+    #[cfg(not(feature = "compression"))]
     const UNBUILT: &'static [&'static str] = &["gzip", "snappy", "lz4", "zstd"];
+    #[cfg(not(feature = "compression"))]
     const UNBUILT_REASON: &'static str = "this program was built without the feature \"compression\"";
 }
 
@@ -370,7 +369,7 @@ impl Config {
     }
 
     /// Refuses values that the user set and that cannot both be. Only what this kind of client uses counts.
-    fn check(&self, scope: Scope) -> Result<()> {
+    pub(crate) fn check(&self, scope: Scope) -> Result<()> {
         self.compare(&table::CONNECT_TIMEOUT, &table::FIRST_CONNECT_TIMEOUT, |one, all| {
             (one > all).then_some("one attempt cannot take longer than all of them")
         })?;

@@ -8,8 +8,8 @@ use super::settings::{Acks, AssignorKind, OffsetReset, PartitionerKind};
 use crate::kafka::record::compression::Compression;
 
 const INT: i64 = i32::MAX as i64;
-/// Durations that Java keeps in a long: a year is as good as for ever and cannot overflow the clock.
-const YEAR_MS: i64 = 366 * 86_400_000;
+/// What Java keeps in a long; some write its largest value for "for ever".
+const LONG: i64 = i64::MAX;
 
 macro_rules! properties {
     ($(
@@ -53,16 +53,16 @@ properties! {
         => "How long one attempt to connect to one address may take.";
     FIRST_CONNECT_TIMEOUT: Duration = Common "socket.connection.setup.timeout.max.ms", range 1..=INT, default "10000"
         => "How long a client tries all its brokers in turn for its first connection.";
-    RECONNECT_BACKOFF: Duration = Common "reconnect.backoff.ms", range 0..=YEAR_MS, default "50"
+    RECONNECT_BACKOFF: Duration = Common "reconnect.backoff.ms", range 0..=LONG, default "50"
         => "Wait before a lost connection is opened again; doubles with each failure.";
-    RECONNECT_BACKOFF_MAX: Duration = Common "reconnect.backoff.max.ms", range 0..=YEAR_MS, default "1000"
+    RECONNECT_BACKOFF_MAX: Duration = Common "reconnect.backoff.max.ms", range 0..=LONG, default "1000"
         => "The longest such wait.";
-    RETRY_BACKOFF: Duration = Common "retry.backoff.ms", range 0..=YEAR_MS, default "100"
+    RETRY_BACKOFF: Duration = Common "retry.backoff.ms", range 0..=LONG, default "100"
         => "Wait before a request that a broker answered with an error is sent again; doubles with each failure.";
-    RETRY_BACKOFF_MAX: Duration = Common "retry.backoff.max.ms", range 0..=YEAR_MS, default "1000"
+    RETRY_BACKOFF_MAX: Duration = Common "retry.backoff.max.ms", range 0..=LONG, default "1000"
         => "The longest such wait.";
     METADATA_MAX_AGE: Duration = Common "metadata.max.age.ms", also ["topic.metadata.refresh.interval.ms"],
-        range 1..=YEAR_MS, default "300000"
+        range 1..=LONG, default "300000"
         => "How old the knowledge of topics and leaders may get before it is asked for again.";
     ALLOW_AUTO_CREATE: bool = Common "allow.auto.create.topics", default "false"
         => "Whether asking for an unknown topic lets the broker create it, where the broker does that.";
@@ -91,9 +91,9 @@ properties! {
         => "How long a batch waits for more messages. At 0 it goes at once, or with the next answer if requests are in flight.";
     BATCH_SIZE: Bytes = Producer "batch.size", range 0..=INT, default "1000000"
         => "The size at which a batch is sent without further waiting.";
-    BUFFER_MEMORY: Bytes = Producer "buffer.memory", range 1024..=i64::MAX, default "16777216"
+    BUFFER_MEMORY: Bytes = Producer "buffer.memory", range 1024..=LONG, default "16777216"
         => "Memory for messages not yet acknowledged; send() waits while it is full.";
-    MAX_BLOCK: Duration = Producer "max.block.ms", range 0..=YEAR_MS, default "60000"
+    MAX_BLOCK: Duration = Producer "max.block.ms", range 0..=LONG, default "60000"
         => "How long send() waits for a topic's metadata or for room in the buffer.";
     MAX_REQUEST_SIZE: Bytes = Producer "max.request.size", also ["message.max.bytes"], range 1..=INT, default "1048576"
         => "The largest request, and so the largest message, that is sent.";

@@ -14,9 +14,13 @@ use super::memory::Memory;
 use super::outbox::Outbox;
 use super::partitioner::Sticky;
 use crate::kafka::error::{Error, ErrorKind, Result};
-use crate::kafka::record::Record;
+use crate::kafka::protocol::Bytes;
 use crate::kafka::record::builder::{self, BatchBuilder};
-use crate::kafka::record::compression::Compression;
+use crate::kafka::record::compression::{self, Compression};
+use crate::kafka::record::{Header, Record, batch};
+
+/// Places in the order from one batch to the next: it can be split as often as it has halves.
+const PLACES: u64 = 1 << 31;
 
 /// The settings that a queue decides by.
 #[derive(Clone, Debug)]
@@ -77,6 +81,8 @@ pub(super) struct Queue {
     failures: u32,
     sequences: Sequences,
     next_order: u64,
+    /// What the broker took no longer: batches stay below this.
+    too_large: Option<usize>,
     /// The outbox that has this partition on its list.
     pub(super) listed: Option<Arc<Outbox>>,
     /// Set when the producer has ended: nothing is taken any more.
@@ -95,13 +101,14 @@ pub(super) struct Batch {
     /// Unshared except while a request holds it.
     pub(super) buffer: Arc<Vec<u8>>,
     pub(super) count: u32,
-    pub(super) created: Instant,
     pub(super) deadline: Instant,
     pub(super) promise: Arc<Promise>,
     pub(super) callbacks: Vec<(u32, RecordCallback)>,
     /// Why the last try failed.
     pub(super) cause: Option<Error>,
     order: u64,
+    /// How many places in the order it has, for the batches that it is split into.
+    span: u64,
     stamp: Option<Stamp>,
     /// The log may hold it: it was sent, and no answer has said otherwise.
     pub(super) undecided: bool,
@@ -157,10 +164,11 @@ impl Queue {
         }
         let (key, value, headers) = (record.key_bytes(), record.value_bytes(), record.header_list());
         let mut filled = false;
+        let most = self.too_large.map_or(limits.batch_size, |size| size.min(limits.batch_size));
         if let Some(open) = &mut self.open {
-            let room = open.builder.capacity().min(limits.batch_size);
+            let room = open.builder.capacity().min(most);
             if open.builder.try_append(room, key, value, headers, timestamp)?
-                || open.grow(record, timestamp, limits, memory)?
+                || open.grow(record, timestamp, most, memory)?
             {
                 return Ok(open.appended(false, false));
             }
@@ -205,18 +213,18 @@ impl Queue {
         self.waiting.push_back(Batch {
             buffer: Arc::new(buffer),
             count,
-            created: open.created,
             deadline: open.created + limits.message_timeout,
             promise: open.promise,
             callbacks: open.callbacks,
             cause: None,
             order: self.next_order,
+            span: PLACES,
             stamp: None,
             undecided: false,
             out_of_order: false,
             retries: 0,
         });
-        self.next_order += 1;
+        self.next_order += PLACES;
     }
 
     /// Takes the next batch to send, if one is ready: waiting ones first, then the open one when `everything` is to go
@@ -282,16 +290,36 @@ impl Queue {
         self.recovered();
     }
 
-    /// A batch in flight comes back to be sent again, after a backoff if `backoff` says so.
-    pub(super) fn returned(&mut self, batch: Batch, backoff: Option<Duration>, now: Instant) {
+    /// A batch in flight comes back to be sent again; `backoff` says whether to wait first, longer each time in a row.
+    pub(super) fn returned(&mut self, batch: Batch, backoff: bool, now: Instant, limits: &Limits) {
         self.left_flight(&batch.promise);
-        self.recovering = true;
-        if let Some(wait) = backoff {
-            self.not_before = self.not_before.max(Some(now + wait));
+        // Those behind the first that came back do not lengthen the wait.
+        if backoff && !self.recovering {
+            let doubled = limits.retry_backoff.saturating_mul(1 << self.failures.min(16));
+            self.failures = self.failures.saturating_add(1);
+            self.not_before = Some(now + doubled.min(limits.retry_backoff_max));
         }
+        self.recovering = true;
         let place = self.waiting.partition_point(|other| other.order < batch.order);
         self.waiting.insert(place, batch);
         self.recovered();
+    }
+
+    /// A batch in flight was too large for the broker: its halves go out in its place, and later batches stay smaller.
+    /// Gives the batch back when it cannot be split.
+    pub(super) fn split(&mut self, batch: Batch, limits: &Limits, memory: &Memory) -> Result<(), Batch> {
+        let size = batch.buffer.len();
+        let whole = Arc::clone(&batch.promise);
+        let (first, second) = batch.split(limits, memory)?;
+        self.too_large = Some(self.too_large.map_or(size / 2, |known| known.min(size / 2)));
+        self.left_flight(&whole);
+        self.recovering = true;
+        self.sequences.break_off();
+        let place = self.waiting.partition_point(|other| other.order < first.order);
+        self.waiting.insert(place, second);
+        self.waiting.insert(place, first);
+        self.recovered();
+        Ok(())
     }
 
     /// Once nothing is in flight, what came back can go out again, in its old order.
@@ -321,13 +349,6 @@ impl Queue {
         if let Some(at) = self.in_flight.iter().position(|(other, _)| Arc::ptr_eq(other, promise)) {
             self.in_flight.remove(at);
         }
-    }
-
-    /// The wait before a batch goes out again, longer with each failure in a row.
-    pub(super) fn backoff(&mut self, limits: &Limits) -> Duration {
-        let doubled = limits.retry_backoff.saturating_mul(1 << self.failures.min(16));
-        self.failures = self.failures.saturating_add(1);
-        doubled.min(limits.retry_backoff_max)
     }
 
     /// Takes out every batch that is past its deadline and not in flight.
@@ -402,13 +423,13 @@ impl Queue {
 
 impl Open {
     /// Appends after making the buffer larger, when the batch may become that large and memory is there.
-    fn grow(&mut self, record: &Record<'_>, timestamp: i64, limits: &Limits, memory: &Memory) -> Result<bool> {
+    fn grow(&mut self, record: &Record<'_>, timestamp: i64, most: usize, memory: &Memory) -> Result<bool> {
         let (key, value, headers) = (record.key_bytes(), record.value_bytes(), record.header_list());
         let needed = self.builder.size_after(key, value, headers, timestamp);
-        if needed > limits.batch_size {
+        if needed > most {
             return Ok(false);
         }
-        let Some(capacity) = memory.grow(self.builder.capacity(), needed, limits.batch_size) else {
+        let Some(capacity) = memory.grow(self.builder.capacity(), needed, most) else {
             return Ok(false);
         };
         self.builder.reserve(capacity - self.builder.len());
@@ -429,6 +450,56 @@ impl Batch {
         // A request that holds the bytes is dropped before its batch comes back, so this never copies.
         let bytes = Arc::make_mut(&mut self.buffer);
         builder::stamp(bytes, stamp.producer.id, stamp.producer.epoch, stamp.sequence);
+    }
+
+    /// Two batches of half the records each. Gives it back when it holds a single record, or the log may hold it.
+    fn split(mut self, limits: &Limits, memory: &Memory) -> Result<(Self, Self), Self> {
+        if self.count < 2 || self.undecided {
+            return Err(self);
+        }
+        let bytes = Bytes::from_shared(Arc::clone(&self.buffer), 0..self.buffer.len());
+        let sent = batch::batches(&bytes).next().and_then(Result::ok);
+        let Some(sent) = sent.and_then(|sent| sent.decompress(compression::Limits::default()).ok()) else {
+            return Err(self);
+        };
+        let middle = self.count / 2;
+        let mut builders = [(); 2].map(|()| BatchBuilder::new(Vec::with_capacity(sent.size() / 2)));
+        for (index, record) in (0..).zip(sent.records()) {
+            // Their keys were text when they were appended.
+            let text = |key| std::str::from_utf8(key).unwrap_or_default();
+            let headers: Vec<_> =
+                record.headers.map(|header| Header { key: text(header.key), value: header.value }).collect();
+            let half = &mut builders[usize::from(index >= middle)];
+            if half.append(record.key, record.value, &headers, record.timestamp).is_err() {
+                return Err(self);
+            }
+        }
+        let [first, second] = builders.map(|builder| builder.close(limits.compression));
+        let (Ok(first), Ok(second)) = (first, second) else { return Err(self) };
+        memory.charge(first.capacity());
+        memory.charge(second.capacity());
+        memory.give_back(std::mem::replace(&mut self.buffer, Arc::new(first)));
+        let promises = self.promise.split(middle);
+        let (early, late): (Vec<_>, Vec<_>) = self.callbacks.into_iter().partition(|(index, _)| *index < middle);
+        let span = self.span / 2;
+        let half = |buffer, count, promise, callbacks, order| Self {
+            buffer,
+            count,
+            promise,
+            callbacks,
+            order,
+            span,
+            deadline: self.deadline,
+            cause: None,
+            stamp: None,
+            undecided: false,
+            out_of_order: false,
+            retries: 0,
+        };
+        let late = late.into_iter().map(|(index, callback)| (index - middle, callback)).collect();
+        let rest = half(Arc::new(second), self.count - middle, promises.1, late, self.order + span);
+        let first = half(self.buffer, middle, promises.0, early, self.order);
+        Ok((first, rest))
     }
 
     /// Notes an answer that lets it be tried again; false when `retries` is used up.

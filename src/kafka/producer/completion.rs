@@ -38,6 +38,8 @@ enum Meaning {
     Stranger { new_id: bool },
     /// It may work the next time; counts as a retry.
     Transient { undecided: bool },
+    /// Half of it may work.
+    TooLarge,
     /// It will never work.
     Rejected,
 }
@@ -64,6 +66,7 @@ impl Meaning {
             ErrorCode::REQUEST_TIMED_OUT | ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND => {
                 Self::Transient { undecided: true }
             }
+            ErrorCode::MESSAGE_TOO_LARGE | ErrorCode::RECORD_LIST_TOO_LARGE => Self::TooLarge,
             code if code.is_retriable() => Self::Transient { undecided: false },
             _ => Self::Rejected,
         }
@@ -135,18 +138,26 @@ impl Completion {
         }
     }
 
-    fn conclude(&self, partition: &Arc<Partition>, batch: Batch, answer: &PartitionProduceResponse) {
+    fn conclude(&self, partition: &Arc<Partition>, mut batch: Batch, answer: &PartitionProduceResponse) {
         let code = answer.error_code;
         let mut failure =
             Failure { error: error(partition, answer), counted: false, undecided: false, out_of_order: false };
         let mut backoff = true;
-        match Meaning::of(code) {
+        let meaning = Meaning::of(code);
+        if meaning == Meaning::TooLarge {
+            let mut queue = lock(&partition.queue);
+            match queue.split(batch, &self.shared.limits, &self.shared.memory) {
+                Ok(()) => return self.shared.relist(partition, &mut queue, self.outbox.node),
+                Err(whole) => batch = whole,
+            }
+        }
+        match meaning {
             Meaning::InLog => {
                 let log_append_time = Some(answer.log_append_time_ms).filter(|&time| time >= 0);
                 let outcome = Outcome::Acknowledged { base_offset: answer.base_offset, log_append_time };
                 return self.land(partition, batch, outcome);
             }
-            Meaning::Rejected => {
+            Meaning::TooLarge | Meaning::Rejected => {
                 let error = batch.give_up(failure.error);
                 return self.land(partition, batch, Outcome::Failed(error));
             }
@@ -201,8 +212,7 @@ impl Completion {
             return self.shared.conclude(partition, batch, Outcome::Failed(error));
         }
         self.shared.counters.retried();
-        let wait = if backoff { Some(queue.backoff(limits)) } else { None };
-        queue.returned(batch, wait, now);
+        queue.returned(batch, backoff, now, limits);
         self.shared.relist(partition, &mut queue, self.outbox.node);
     }
 }
@@ -228,7 +238,7 @@ mod tests {
         assert_eq!(Meaning::of(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION), Meaning::Stale { undecided: false });
         assert_eq!(Meaning::of(ErrorCode::REQUEST_TIMED_OUT), Meaning::Transient { undecided: true });
         assert_eq!(Meaning::of(ErrorCode::NOT_ENOUGH_REPLICAS), Meaning::Transient { undecided: false });
-        assert_eq!(Meaning::of(ErrorCode::MESSAGE_TOO_LARGE), Meaning::Rejected);
+        assert_eq!(Meaning::of(ErrorCode::INVALID_RECORD), Meaning::Rejected);
         assert_eq!(Meaning::of(ErrorCode(999)), Meaning::Rejected, "an unknown code is not tried for ever");
     }
 }

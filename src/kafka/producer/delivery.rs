@@ -63,40 +63,94 @@ pub(super) enum Outcome {
 pub(super) struct Promise {
     topic: Arc<str>,
     partition: i32,
-    outcome: Mutex<Option<Outcome>>,
+    fate: Mutex<Fate>,
     known: Condvar,
+}
+
+/// What is known of a batch.
+enum Fate {
+    Open,
+    Settled(Outcome),
+    /// It was too large for the broker and goes on as two: the records before this index, and the others.
+    Split(u32, Arc<Promise>, Arc<Promise>),
 }
 
 impl Promise {
     pub(super) fn new(topic: Arc<str>, partition: i32) -> Self {
-        Self { topic, partition, outcome: Mutex::new(None), known: Condvar::new() }
+        Self { topic, partition, fate: Mutex::new(Fate::Open), known: Condvar::new() }
     }
 
     pub(super) fn settle(&self, outcome: Outcome) {
-        lock(&self.outcome).get_or_insert(outcome);
+        self.decide(Fate::Settled(outcome));
+    }
+
+    /// The batch goes on as two, the second from the record `at` on.
+    pub(super) fn split(&self, at: u32) -> (Arc<Self>, Arc<Self>) {
+        let half = || Arc::new(Self::new(Arc::clone(&self.topic), self.partition));
+        let halves = (half(), half());
+        self.decide(Fate::Split(at, Arc::clone(&halves.0), Arc::clone(&halves.1)));
+        halves
+    }
+
+    fn decide(&self, decided: Fate) {
+        let mut fate = lock(&self.fate);
+        if matches!(*fate, Fate::Open) {
+            *fate = decided;
+        }
+        drop(fate);
         self.known.notify_all();
     }
 
-    /// Waits until the fate is known; false when the deadline passed first.
+    /// Waits until the fate of all its records is known; false when the deadline passed first.
     pub(super) fn wait(&self, deadline: Option<Deadline>) -> bool {
-        let mut outcome = lock(&self.outcome);
-        while outcome.is_none() {
-            outcome = match deadline {
-                None => self.known.wait(outcome).unwrap_or_else(PoisonError::into_inner),
+        match self.wait_decided(deadline) {
+            Some(Some((_, first, second))) => first.wait(deadline) && second.wait(deadline),
+            Some(None) => true,
+            None => false,
+        }
+    }
+
+    /// Waits until the fate of this record is known, or the deadline has passed.
+    fn wait_for_record(&self, index: u32, deadline: Option<Deadline>) {
+        if let Some(Some((at, first, second))) = self.wait_decided(deadline) {
+            if index < at {
+                first.wait_for_record(index, deadline);
+            } else {
+                second.wait_for_record(index - at, deadline);
+            }
+        }
+    }
+
+    /// None when the deadline passed first, else how the batch was split, if it was.
+    #[expect(clippy::type_complexity, reason = "one private answer, taken apart at once")]
+    fn wait_decided(&self, deadline: Option<Deadline>) -> Option<Option<(u32, Arc<Self>, Arc<Self>)>> {
+        let mut fate = lock(&self.fate);
+        loop {
+            match &*fate {
+                Fate::Open => {}
+                Fate::Settled(_) => return Some(None),
+                Fate::Split(at, first, second) => return Some(Some((*at, Arc::clone(first), Arc::clone(second)))),
+            }
+            fate = match deadline {
+                None => self.known.wait(fate).unwrap_or_else(PoisonError::into_inner),
                 Some(deadline) => {
                     let left = deadline.left(Instant::now());
                     if left.is_zero() {
-                        return false;
+                        return None;
                     }
-                    self.known.wait_timeout(outcome, left).unwrap_or_else(PoisonError::into_inner).0
+                    self.known.wait_timeout(fate, left).unwrap_or_else(PoisonError::into_inner).0
                 }
             };
         }
-        true
     }
 
     fn of(&self, index: u32) -> Option<Result<RecordMetadata>> {
-        lock(&self.outcome).as_ref().map(|outcome| self.record(outcome, index))
+        match &*lock(&self.fate) {
+            Fate::Open => None,
+            Fate::Settled(outcome) => Some(self.record(outcome, index)),
+            Fate::Split(at, first, _) if index < *at => first.of(index),
+            Fate::Split(at, _, second) => second.of(index - at),
+        }
     }
 
     fn record(&self, outcome: &Outcome, index: u32) -> Result<RecordMetadata> {
@@ -128,7 +182,7 @@ impl Delivery {
     /// # Errors
     /// Why it failed; [`ErrorKind::OutcomeUnknown`] when the log may hold it all the same.
     pub fn wait(&self) -> Result<RecordMetadata> {
-        self.promise.wait(None);
+        self.promise.wait_for_record(self.index, None);
         self.poll().unwrap_or_else(|| Err(Error::state("the producer ended without an outcome")))
     }
 
@@ -138,7 +192,7 @@ impl Delivery {
     /// Also [`ErrorKind::Timeout`] when nothing is known by then; the record goes on and can be waited for again.
     pub fn wait_for(&self, limit: Duration) -> Result<RecordMetadata> {
         let deadline = Deadline::after("wait_for", limit);
-        self.promise.wait(Some(deadline));
+        self.promise.wait_for_record(self.index, Some(deadline));
         self.poll().unwrap_or_else(|| Err(Error::timeout(&deadline, "waiting for a record's delivery")))
     }
 
@@ -297,6 +351,22 @@ mod tests {
         promise.settle(Outcome::Failed(Error::state("first")));
         promise.settle(Outcome::Acknowledged { base_offset: 0, log_append_time: None });
         assert!(Delivery::new(promise, 0).wait().is_err());
+    }
+
+    #[test]
+    fn the_records_of_a_split_batch_keep_their_places() {
+        let whole = promise();
+        let deliveries: Vec<_> = (0..5).map(|index| Delivery::new(Arc::clone(&whole), index)).collect();
+        let (first, rest) = whole.split(2);
+        let (second, third) = rest.split(1);
+        assert!(deliveries.iter().all(|delivery| delivery.poll().is_none()));
+        assert!(!whole.wait(Some(Deadline::after("test", Duration::ZERO))));
+        for (promise, base_offset) in [(first, 10), (second, 20), (third, 30)] {
+            promise.settle(Outcome::Acknowledged { base_offset, log_append_time: None });
+        }
+        assert!(whole.wait(None));
+        let offsets: Vec<_> = deliveries.iter().map(|delivery| delivery.wait().unwrap().offset()).collect();
+        assert_eq!(offsets, [10, 11, 20, 30, 31]);
     }
 
     #[test]

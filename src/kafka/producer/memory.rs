@@ -23,8 +23,8 @@ pub(super) struct Memory {
 }
 
 struct Account {
-    /// Bytes not given out.
-    free: usize,
+    /// Bytes not given out. Below zero for as long as a batch that was split holds more than its own.
+    free: isize,
     /// A buffer can come back while the request that carried it is still being dropped; it is free when unshared.
     pool: Vec<Arc<Vec<u8>>>,
     waiting: usize,
@@ -34,7 +34,8 @@ struct Account {
 impl Memory {
     /// An account of this many bytes.
     pub(super) fn new(bytes: usize) -> Self {
-        let account = Account { free: bytes, pool: Vec::new(), waiting: 0, closed: false };
+        let free = isize::try_from(bytes).unwrap_or(isize::MAX);
+        let account = Account { free, pool: Vec::new(), waiting: 0, closed: false };
         Self { account: Mutex::new(account), freed: Condvar::new(), short: AtomicBool::new(false) }
     }
 
@@ -74,6 +75,11 @@ impl Memory {
         }
     }
 
+    /// Counts a buffer that was made without asking.
+    pub(super) fn charge(&self, capacity: usize) {
+        lock(&self.account).free -= capacity.cast_signed();
+    }
+
     /// Waits until `needed` bytes could be taken; false when the deadline passed or the producer closed first.
     /// `urge` is called once the need is known to the senders.
     pub(super) fn wait(&self, needed: usize, deadline: Deadline, urge: impl FnOnce()) -> bool {
@@ -85,7 +91,9 @@ impl Memory {
             if account.closed {
                 break false;
             }
-            if account.free + account.pool.iter().map(|buffer| buffer.capacity()).sum::<usize>() >= needed {
+            if account.free + account.pool.iter().map(|buffer| buffer.capacity().cast_signed()).sum::<isize>()
+                >= needed.cast_signed()
+            {
                 break true;
             }
             let left = deadline.left(Instant::now());
@@ -116,9 +124,10 @@ impl Memory {
 impl Account {
     /// Takes bytes out of the account, freeing pooled buffers for it where that helps.
     fn claim(&mut self, bytes: usize) -> bool {
+        let bytes = bytes.cast_signed();
         while self.free < bytes {
             let Some(buffer) = self.pool.pop() else { return false };
-            self.free += buffer.capacity();
+            self.free += buffer.capacity().cast_signed();
         }
         self.free -= bytes;
         true

@@ -108,9 +108,9 @@ impl Producer {
         let shared = Arc::new_cyclic(|weak| Shared {
             limits: Limits::from(&settings),
             memory: Memory::new(settings.buffer_memory),
+            topics: Topics::new(settings.sticky_linger),
             settings,
             cluster,
-            topics: Topics::new(),
             identity: Identity::default(),
             counters: Counters::default(),
             on_batch,

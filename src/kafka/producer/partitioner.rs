@@ -6,8 +6,6 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How long records without a key stay with a partition whose batch nobody closes, in milliseconds.
-pub(crate) const STICKY_MS: u32 = 10;
 /// How much later than it read the clock a thread may come to ask, in milliseconds.
 const CLOCK_SKEW_MS: u32 = 1000;
 
@@ -43,13 +41,16 @@ pub(crate) fn murmur2(data: &[u8]) -> i32 {
 
 /// Chooses partitions for the records of one topic that have no key.
 ///
-/// They stay with a partition, so that its batch fills, until that batch is closed or for [`STICKY_MS`]. Then they move
+/// They stay with a partition, so that its batch fills, until that batch is closed or for
+/// `sticky.partitioning.linger.ms`. Then they move
 /// on to the next usable partition; the first is random, so that many producers do not walk in step. One atomic word,
 /// shared by all threads: while nothing changes, choosing is one load.
 #[derive(Debug)]
 pub(crate) struct Sticky {
     /// A [`State`], packed.
     state: AtomicU64,
+    /// How long records stay with a partition whose batch nobody closes, in milliseconds.
+    hold_ms: u32,
 }
 
 /// The partition in use, and until when.
@@ -64,14 +65,14 @@ struct State {
 
 impl Sticky {
     /// Starts at a random partition.
-    pub fn new() -> Self {
+    pub fn new(hold_ms: u32) -> Self {
         // RandomState is seeded by the system.
-        Self::starting_after((RandomState::new().build_hasher().finish() as u32 as i32) & i32::MAX)
+        Self::starting_after((RandomState::new().build_hasher().finish() as u32 as i32) & i32::MAX, hold_ms)
     }
 
     /// Chooses as if the batch of this partition, which need not exist, had just been closed.
-    fn starting_after(partition: i32) -> Self {
-        Self { state: AtomicU64::new(State { partition, closed: true, until: 0 }.pack()) }
+    fn starting_after(partition: i32, hold_ms: u32) -> Self {
+        Self { state: AtomicU64::new(State { partition, closed: true, until: 0 }.pack()), hold_ms }
     }
 
     /// The partition for the next record, out of `partitions`, at least one.
@@ -82,7 +83,7 @@ impl Sticky {
     pub fn choose(&self, now_ms: u64, partitions: i32, usable: impl Fn(i32) -> bool) -> i32 {
         let packed = self.state.load(Ordering::Relaxed);
         let state = State::unpack(packed);
-        if state.holds(now_ms, partitions) {
+        if state.holds(now_ms, partitions, self.hold_ms) {
             state.partition
         } else {
             self.move_on(packed, now_ms, partitions, &usable)
@@ -104,11 +105,13 @@ impl Sticky {
     fn move_on(&self, mut packed: u64, now_ms: u64, partitions: i32, usable: &dyn Fn(i32) -> bool) -> i32 {
         loop {
             let partition = next_partition(State::unpack(packed).partition, partitions.max(1), usable);
-            let until = (now_ms as u32).wrapping_add(STICKY_MS);
+            let until = (now_ms as u32).wrapping_add(self.hold_ms);
             let next = State { partition, closed: false, until };
             match self.state.compare_exchange(packed, next.pack(), Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return partition,
-                Err(other) if State::unpack(other).holds(now_ms, partitions) => return State::unpack(other).partition,
+                Err(other) if State::unpack(other).holds(now_ms, partitions, self.hold_ms) => {
+                    return State::unpack(other).partition;
+                }
                 Err(other) => packed = other,
             }
         }
@@ -132,9 +135,9 @@ impl State {
     /// Whether it is still to be used. Threads may read the clock in another order than they come here, so what is
     /// left may seem a little more than was given; if it seems far more, the time has wrapped around since.
     #[inline]
-    fn holds(self, now_ms: u64, partitions: i32) -> bool {
+    fn holds(self, now_ms: u64, partitions: i32, hold_ms: u32) -> bool {
         let left = self.until.wrapping_sub(now_ms as u32);
-        !self.closed && self.partition < partitions && (1..=STICKY_MS + CLOCK_SKEW_MS).contains(&left)
+        !self.closed && self.partition < partitions && (1..=hold_ms.saturating_add(CLOCK_SKEW_MS)).contains(&left)
     }
 }
 
@@ -193,7 +196,7 @@ mod tests {
 
     #[test]
     fn records_stay_until_the_batch_closes() {
-        let sticky = Sticky::starting_after(2);
+        let sticky = Sticky::starting_after(2, 10);
         assert_eq!(sticky.choose(1000, 3, |_| true), 0);
         assert_eq!(sticky.choose(1009, 3, |_| panic!("only asked when moving on")), 0);
         sticky.batch_closed(1);
@@ -205,7 +208,7 @@ mod tests {
 
     #[test]
     fn records_move_on_after_ten_milliseconds() {
-        let sticky = Sticky::starting_after(0);
+        let sticky = Sticky::starting_after(0, 10);
         assert_eq!(sticky.choose(0, 3, |_| true), 1);
         assert_eq!(sticky.choose(9, 3, |_| true), 1);
         assert_eq!(sticky.choose(10, 3, |_| true), 2);
@@ -214,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_comes_late_with_an_older_time_moves_nothing() {
-        let sticky = Sticky::starting_after(0);
+        let sticky = Sticky::starting_after(0, 10);
         assert_eq!(sticky.choose(500, 3, |_| true), 1);
         assert_eq!(sticky.choose(497, 3, |_| true), 1);
         assert_eq!(sticky.choose(509, 3, |_| true), 1);
@@ -223,7 +226,7 @@ mod tests {
     #[test]
     fn time_may_wrap_around_its_low_half() {
         let wrap = 1 << 32;
-        let sticky = Sticky::starting_after(0);
+        let sticky = Sticky::starting_after(0, 10);
         assert_eq!(sticky.choose(wrap - 5, 3, |_| true), 1);
         assert_eq!(sticky.choose(wrap + 4, 3, |_| true), 1);
         assert_eq!(sticky.choose(wrap + 5, 3, |_| true), 2);
@@ -232,7 +235,7 @@ mod tests {
 
     #[test]
     fn partitions_without_a_leader_are_passed_over_and_the_others_share_alike() {
-        let sticky = Sticky::starting_after(0);
+        let sticky = Sticky::starting_after(0, 10);
         let mut times = [0; 4];
         for round in 0..30 {
             times[sticky.choose(round * 100, 4, |partition| partition != 2) as usize] += 1;
@@ -242,31 +245,31 @@ mod tests {
 
     #[test]
     fn with_one_usable_partition_or_none_it_still_chooses() {
-        let sticky = Sticky::starting_after(0);
+        let sticky = Sticky::starting_after(0, 10);
         assert_eq!(sticky.choose(0, 3, |partition| partition == 0), 0);
         assert_eq!(sticky.choose(100, 3, |partition| partition == 0), 0);
         let chosen: BTreeSet<_> = (2..10).map(|round| sticky.choose(round * 100, 3, |_| false)).collect();
         assert_eq!(chosen, BTreeSet::from([0, 1, 2]));
-        assert_eq!(Sticky::new().choose(0, 1, |_| true), 0);
+        assert_eq!(Sticky::new(10).choose(0, 1, |_| true), 0);
         assert_eq!(sticky.choose(2000, 0, |_| true), 0, "no partitions at all");
     }
 
     #[test]
     fn fewer_partitions_than_before_end_a_choice() {
-        let sticky = Sticky::starting_after(4);
+        let sticky = Sticky::starting_after(4, 10);
         assert_eq!(sticky.choose(0, 7, |_| true), 5);
         assert_eq!(sticky.choose(1, 5, |_| true), 1);
     }
 
     #[test]
     fn the_first_partition_is_random() {
-        let first: BTreeSet<_> = (0..200).map(|_| Sticky::new().choose(0, 3, |_| true)).collect();
+        let first: BTreeSet<_> = (0..200).map(|_| Sticky::new(10).choose(0, 3, |_| true)).collect();
         assert_eq!(first, BTreeSet::from([0, 1, 2]));
     }
 
     #[test]
     fn threads_agree_on_one_partition_at_a_time() {
-        let sticky = Sticky::starting_after(0);
+        let sticky = Sticky::starting_after(0, 10);
         for round in 0..50 {
             let chosen: BTreeSet<_> = std::thread::scope(|scope| {
                 let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| sticky.choose(round * 100, 8, |_| true))).collect();

@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use super::accumulator::Partition;
 use super::partitioner::Sticky;
@@ -17,6 +18,7 @@ const CHUNKS: usize = 31;
 /// All topics by name.
 pub(super) struct Topics {
     buckets: [OnceLock<Box<Node>>; BUCKETS],
+    sticky_ms: u32,
 }
 
 struct Node {
@@ -36,8 +38,10 @@ pub(super) struct Topic {
 }
 
 impl Topics {
-    pub(super) fn new() -> Self {
-        Self { buckets: [const { OnceLock::new() }; BUCKETS] }
+    /// `sticky` is how long records without a key stay with one partition.
+    pub(super) fn new(sticky: Duration) -> Self {
+        let sticky_ms = u32::try_from(sticky.as_millis()).unwrap_or(u32::MAX);
+        Self { buckets: [const { OnceLock::new() }; BUCKETS], sticky_ms }
     }
 
     /// The topic, when it was added before.
@@ -56,7 +60,8 @@ impl Topics {
     pub(super) fn add(&self, name: &str) -> &Topic {
         let mut cell = &self.buckets[bucket(name)];
         loop {
-            let node = cell.get_or_init(|| Box::new(Node { topic: Topic::new(name), next: OnceLock::new() }));
+            let new = || Box::new(Node { topic: Topic::new(name, self.sticky_ms), next: OnceLock::new() });
+            let node = cell.get_or_init(new);
             if *node.topic.name == *name {
                 return &node.topic;
             }
@@ -80,10 +85,10 @@ fn bucket(name: &str) -> usize {
 }
 
 impl Topic {
-    fn new(name: &str) -> Self {
+    fn new(name: &str, sticky_ms: u32) -> Self {
         Self {
             name: name.into(),
-            sticky: Arc::new(Sticky::new()),
+            sticky: Arc::new(Sticky::new(sticky_ms)),
             count: AtomicI32::new(0),
             turn: AtomicI32::new(0),
             chunks: [const { OnceLock::new() }; CHUNKS],
@@ -148,7 +153,7 @@ mod tests {
 
     #[test]
     fn topics_are_found_by_their_whole_name() {
-        let topics = Topics::new();
+        let topics = Topics::new(Duration::ZERO);
         let names: Vec<_> = (0..500).map(|n| format!("topic-{n}")).collect();
         for name in &names {
             assert!(topics.find(name).is_none());
@@ -162,7 +167,7 @@ mod tests {
 
     #[test]
     fn partitions_grow_and_never_shrink() {
-        let topic = Topic::new("t");
+        let topic = Topic::new("t", 10);
         assert!(topic.partition(0).is_none());
         topic.update(&known(&[Some(1), None, Some(2)]));
         assert_eq!(topic.partitions().map(|p| p.is_usable()).collect::<Vec<_>>(), [true, false, true]);

@@ -10,13 +10,34 @@ use super::frame::{self, Frame};
 use super::messages::{ConsumerProtocolAssignment, ConsumerProtocolSubscription, for_each_request};
 use super::schema::{Request, Response};
 
-/// The numbers of the APIs that have messages, with their lowest and highest version.
-pub fn apis() -> Vec<(i16, i16, i16)> {
+/// An API that has messages.
+#[derive(Clone, Copy, Debug)]
+pub struct Api {
+    /// Its number.
+    pub key: i16,
+    /// Its request's name.
+    pub request: &'static str,
+    /// Its lowest version.
+    pub min: i16,
+    /// Its highest version.
+    pub max: i16,
+    /// Its first version in the flexible encoding.
+    pub flexible: i16,
+}
+
+/// The APIs that have messages.
+pub fn apis() -> Vec<Api> {
     macro_rules! list {
         ($($request:ident),+) => {
             vec![$({
                 use super::messages::$request as R;
-                (R::KEY.code(), R::VERSIONS.min, R::VERSIONS.max)
+                Api {
+                    key: R::KEY.code(),
+                    request: stringify!($request),
+                    min: R::VERSIONS.min,
+                    max: R::VERSIONS.max,
+                    flexible: R::FLEXIBLE,
+                }
             }),+]
         };
     }

@@ -20,9 +20,9 @@ pub mod frame;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod messages;
-#[cfg(test)]
-mod sample;
 mod schema;
+#[cfg(test)]
+mod tests;
 mod uuid;
 
 pub use api::{ApiKey, ApiVersions, VersionRange};

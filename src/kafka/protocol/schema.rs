@@ -130,7 +130,10 @@ pub trait Wire: Sized + PartialEq {
     fn decode(input: &mut Decoder<'_>, field: &Field) -> Result<Self, Malformed>;
     /// Some value that `version` can carry.
     #[cfg(test)]
-    fn sample(source: &mut super::sample::Source, version: i16, field: &Field) -> Self;
+    fn sample(source: &mut super::tests::Source, version: i16, field: &Field) -> Self;
+    /// The value as text, in the notation of `tests/kafka.txt`.
+    #[cfg(test)]
+    fn describe(&self, version: i16) -> String;
 }
 
 /// A type with a null form.
@@ -154,8 +157,12 @@ macro_rules! fixed_size {
                 input.$read()
             }
             #[cfg(test)]
-            fn sample(source: &mut super::sample::Source, _: i16, _: &Field) -> Self {
+            fn sample(source: &mut super::tests::Source, _: i16, _: &Field) -> Self {
                 source.integer() as Self
+            }
+            #[cfg(test)]
+            fn describe(&self, _: i16) -> String {
+                self.to_string()
             }
         }
     )+};
@@ -179,8 +186,12 @@ impl Wire for bool {
         input.bool()
     }
     #[cfg(test)]
-    fn sample(source: &mut super::sample::Source, _: i16, _: &Field) -> Self {
+    fn sample(source: &mut super::tests::Source, _: i16, _: &Field) -> Self {
         source.byte() & 1 == 1
+    }
+    #[cfg(test)]
+    fn describe(&self, _: i16) -> String {
+        self.to_string()
     }
 }
 
@@ -195,8 +206,12 @@ impl Wire for ErrorCode {
         input.i16().map(Self)
     }
     #[cfg(test)]
-    fn sample(source: &mut super::sample::Source, _: i16, _: &Field) -> Self {
+    fn sample(source: &mut super::tests::Source, _: i16, _: &Field) -> Self {
         Self(source.integer() as i16)
+    }
+    #[cfg(test)]
+    fn describe(&self, _: i16) -> String {
+        self.0.to_string()
     }
 }
 
@@ -211,8 +226,12 @@ impl Wire for Uuid {
         input.array().map(Self)
     }
     #[cfg(test)]
-    fn sample(source: &mut super::sample::Source, _: i16, _: &Field) -> Self {
+    fn sample(source: &mut super::tests::Source, _: i16, _: &Field) -> Self {
         Self(std::array::from_fn(|_| source.byte()))
+    }
+    #[cfg(test)]
+    fn describe(&self, _: i16) -> String {
+        super::tests::hex(&self.0)
     }
 }
 
@@ -227,8 +246,12 @@ impl Wire for String {
         Self::decode_nullable(input, field)?.ok_or_else(Malformed::null)
     }
     #[cfg(test)]
-    fn sample(source: &mut super::sample::Source, _: i16, _: &Field) -> Self {
+    fn sample(source: &mut super::tests::Source, _: i16, _: &Field) -> Self {
         source.string()
+    }
+    #[cfg(test)]
+    fn describe(&self, _: i16) -> String {
+        format!("'{self}'")
     }
 }
 
@@ -252,8 +275,12 @@ impl Wire for Bytes {
         Self::decode_nullable(input, field)?.ok_or_else(Malformed::null)
     }
     #[cfg(test)]
-    fn sample(source: &mut super::sample::Source, _: i16, _: &Field) -> Self {
+    fn sample(source: &mut super::tests::Source, _: i16, _: &Field) -> Self {
         source.bytes()
+    }
+    #[cfg(test)]
+    fn describe(&self, _: i16) -> String {
+        super::tests::hex(self)
     }
 }
 
@@ -280,8 +307,12 @@ impl<T: Wire> Wire for Vec<T> {
         Self::decode_nullable(input, field)?.ok_or_else(Malformed::null)
     }
     #[cfg(test)]
-    fn sample(source: &mut super::sample::Source, version: i16, field: &Field) -> Self {
+    fn sample(source: &mut super::tests::Source, version: i16, field: &Field) -> Self {
         (0..source.count()).map(|_| T::sample(source, version, field)).collect()
+    }
+    #[cfg(test)]
+    fn describe(&self, version: i16) -> String {
+        format!("[{}]", self.iter().map(|element| element.describe(version)).collect::<Vec<_>>().join(","))
     }
 }
 
@@ -322,8 +353,12 @@ impl<T: NullableWire> Wire for Option<T> {
         if value.is_none() && !field.is_nullable(input.version()) { Err(Malformed::null()) } else { Ok(value) }
     }
     #[cfg(test)]
-    fn sample(source: &mut super::sample::Source, version: i16, field: &Field) -> Self {
+    fn sample(source: &mut super::tests::Source, version: i16, field: &Field) -> Self {
         if field.is_nullable(version) && source.byte() < 64 { None } else { Some(T::sample(source, version, field)) }
+    }
+    #[cfg(test)]
+    fn describe(&self, version: i16) -> String {
+        self.as_ref().map_or("null".to_owned(), |value| value.describe(version))
     }
 }
 
@@ -332,11 +367,21 @@ impl Field {
     /// A value for a field of this version, its default where the version has none.
     pub(super) fn sample<T: Wire>(
         &self,
-        source: &mut super::sample::Source,
+        source: &mut super::tests::Source,
         version: i16,
         default: impl FnOnce() -> T,
     ) -> T {
         if self.versions.contains(version) { T::sample(source, version, self) } else { default() }
+    }
+
+    /// `name=value` for a field of this version.
+    pub(super) fn describe<T: Wire>(&self, value: &T, version: i16) -> Option<String> {
+        let name = self.name.replace('_', "");
+        self.versions.contains(version).then(|| format!("{name}={}", value.describe(version)))
+    }
+
+    pub(super) fn tag_number(&self) -> Option<u32> {
+        self.tag
     }
 }
 
@@ -502,11 +547,23 @@ macro_rules! schema {
             }
 
             #[cfg(test)]
-            fn sample(source: &mut $crate::kafka::protocol::sample::Source, version: i16, _: &Field) -> Self {
+            fn sample(source: &mut $crate::kafka::protocol::tests::Source, version: i16, _: &Field) -> Self {
                 Self {$(
                     $field: const { &field!($name $field, $($in_brackets)+) }
                         .sample(source, version, || default_of!($type $(, $default)?)),
                 )*}
+            }
+
+            #[cfg(test)]
+            fn describe(&self, version: i16) -> String {
+                let mut fields = vec![$({
+                    let field = const { &field!($name $field, $($in_brackets)+) };
+                    (field.tag_number(), field.describe(&self.$field, version))
+                }),*];
+                let tags: Vec<_> = fields.iter().filter_map(|(tag, _)| *tag).collect();
+                assert!(tags.is_sorted_by(|a, b| a < b), "tags out of order in {}", stringify!($name));
+                fields.sort_by_key(|(tag, _)| *tag);
+                format!("{{{}}}", fields.into_iter().filter_map(|(_, text)| text).collect::<Vec<_>>().join(" "))
             }
         }
     )+};

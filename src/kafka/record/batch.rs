@@ -5,7 +5,7 @@
 //! is allocated by what a length field claims. Aborted transactions are not filtered: control batches are only marked.
 
 use super::compression::{self, Compression, Limits};
-use super::walk::{self, RecordIter};
+use super::walk::{self, Cursor, RecordIter};
 use crate::kafka::error::{Error, ErrorKind, Result};
 use crate::kafka::protocol::Bytes;
 
@@ -204,6 +204,27 @@ impl Batch {
     /// broken one, or are nonsense.
     pub fn records(&self) -> RecordIter<'_> {
         RecordIter::new(&self.header, self.append_time(), &self.bytes[HEADER_LEN..])
+    }
+
+    /// The records from `cursor` on, `count` of them at the most.
+    pub fn records_from(&self, cursor: Cursor, count: i32) -> RecordIter<'_> {
+        self.records().between(cursor, count)
+    }
+
+    /// The place `count` records behind `cursor`. Cheap: no record is looked into.
+    pub fn skip(&self, cursor: Cursor, count: i32) -> Cursor {
+        cursor.skip(&self.bytes[HEADER_LEN..], count)
+    }
+
+    /// The place before the first record whose offset is not below `offset`.
+    pub fn seek(&self, offset: i64) -> Cursor {
+        let below = self.records().take_while(|record| record.offset < offset).count();
+        self.skip(Cursor::default(), below as i32)
+    }
+
+    /// The offset of the record at `cursor`; none at the end.
+    pub fn offset_at(&self, cursor: Cursor) -> Option<i64> {
+        self.records_from(cursor, 1).next().map(|record| record.offset)
     }
 
     /// The bytes, for handing them on with the range of the records.

@@ -16,7 +16,7 @@ const PREFIX: usize = 40;
 const _: () = assert!(3 * varint::MAX_I32 + 1 + varint::MAX_I64 + varint::MAX_I32 <= PREFIX);
 
 /// A batch that takes records.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct BatchBuilder {
     /// The header's place, zeroed, then the records so far: `HEADER_LEN <= buf.len() <= i32::MAX`.
     buf: Vec<u8>,
@@ -166,11 +166,6 @@ impl BatchBuilder {
         batch::put(buf, field::COUNT, self.count.to_be_bytes());
         put_producer(buf, -1, -1, -1);
         Ok(self.buf)
-    }
-
-    #[cfg(test)]
-    pub fn buf_for_test(&mut self) -> &mut Vec<u8> {
-        &mut self.buf
     }
 
     #[inline]

@@ -51,6 +51,37 @@ pub(crate) struct RecordIter<'a> {
     append_time: Option<i64>,
 }
 
+/// A place between two records of one batch, from which to walk on later. The default is the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    /// Bytes of records before it.
+    at: usize,
+    /// Records before it.
+    taken: i32,
+}
+
+impl Cursor {
+    /// How many records lie before it.
+    pub fn taken(self) -> i32 {
+        self.taken
+    }
+
+    /// The place `count` records further on, by nothing but their lengths.
+    pub(super) fn skip(mut self, records: &[u8], count: i32) -> Self {
+        let mut rest = records.get(self.at..).unwrap_or_default();
+        let before = rest.len();
+        for _ in 0..count {
+            let Some(tail) = varint::take_i32(&mut rest).and_then(|size| rest.get(usize::try_from(size).ok()?..)) else {
+                break;
+            };
+            rest = tail;
+            self.taken += 1;
+        }
+        self.at += before - rest.len();
+        self
+    }
+}
+
 /// Checks every record of an uncompressed batch; the error says what is wrong with which.
 pub(crate) fn validate(header: &BatchHeader, records: &[u8]) -> Result<(), String> {
     let mut rest = records;
@@ -80,6 +111,13 @@ impl<'a> RecordIter<'a> {
             base_timestamp: header.base_timestamp,
             append_time,
         }
+    }
+
+    /// From `cursor` on, `count` records at the most.
+    pub(super) fn between(mut self, cursor: Cursor, count: i32) -> Self {
+        self.rest = self.rest.get(cursor.at..).unwrap_or_default();
+        self.left = (self.left - cursor.taken).min(count);
+        self
     }
 }
 

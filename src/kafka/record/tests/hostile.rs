@@ -129,7 +129,7 @@ fn a_cut_last_batch_ends_the_batches_and_a_cut_within_is_an_error() {
         within.extend_from_slice(&one);
         within.extend_from_slice(&one);
         let whole = batches(&within).try_for_each(|batch| batch.and_then(|batch| batch.check_crc()));
-        assert_eq!(whole.unwrap_err().kind(), ErrorKind::Corrupt, "cut at {cut}");
+        assert!(whole.is_err(), "cut at {cut}");
     }
 }
 

@@ -1,23 +1,23 @@
 //! Values for property tests: a message is built from random bytes, so that shrinking the bytes shrinks the message.
 
-use super::bytes::Bytes;
+use crate::kafka::protocol::Bytes;
 
 /// Random bytes that run out into zeros, which make the simplest values.
-pub(super) struct Source {
+pub(in crate::kafka::protocol) struct Source {
     bytes: std::vec::IntoIter<u8>,
 }
 
 impl Source {
-    pub(super) fn new(bytes: Vec<u8>) -> Self {
+    pub(in crate::kafka::protocol) fn new(bytes: Vec<u8>) -> Self {
         Self { bytes: bytes.into_iter() }
     }
 
-    pub(super) fn byte(&mut self) -> u8 {
+    pub(in crate::kafka::protocol) fn byte(&mut self) -> u8 {
         self.bytes.next().unwrap_or(0)
     }
 
     /// Any integer, preferring the small ones and the ends of the ranges.
-    pub(super) fn integer(&mut self) -> i64 {
+    pub(in crate::kafka::protocol) fn integer(&mut self) -> i64 {
         match self.byte() {
             selector @ 0..=127 => i64::from(selector),
             128..=159 => -i64::from(self.byte()),
@@ -31,11 +31,11 @@ impl Source {
     }
 
     /// The number of elements of an array: none to three.
-    pub(super) fn count(&mut self) -> usize {
+    pub(in crate::kafka::protocol) fn count(&mut self) -> usize {
         usize::from(self.byte() % 4)
     }
 
-    pub(super) fn string(&mut self) -> String {
+    pub(in crate::kafka::protocol) fn string(&mut self) -> String {
         match self.byte() {
             length @ 0..=199 => (0..length % 12).map(|_| char::from(b' ' + self.byte() % 95)).collect(),
             length @ 200..=229 => "ä€𝄞".chars().cycle().take(usize::from(length % 7)).collect(),
@@ -43,7 +43,7 @@ impl Source {
         }
     }
 
-    pub(super) fn bytes(&mut self) -> Bytes {
+    pub(in crate::kafka::protocol) fn bytes(&mut self) -> Bytes {
         let length = match self.byte() {
             length @ 0..=223 => usize::from(length % 40),
             length => usize::from(length) * 8,

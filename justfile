@@ -1,0 +1,72 @@
+# `just` lists these recipes; `cargo install just --locked` provides the program.
+# What a recipe is given beyond its own parameters goes to the program: `just send --count 10`.
+
+export CARGO_TERM_COLOR := env("CARGO_TERM_COLOR", "auto")
+
+[private]
+default:
+    @{{ just_executable() }} --justfile {{ quote(justfile()) }} --list --unsorted
+
+# Kafka at localhost:9092, ready when this returns: in Docker, or from Apache's jars without an engine; `just up 3` for three brokers
+up *brokers:
+    @scripts/broker up {{ brokers }}
+
+# Stop Kafka; its data stays
+down:
+    @scripts/broker down
+
+# The sender
+[no-exit-message]
+[positional-arguments]
+send *args:
+    @cargo run --quiet --release --bin sender -- "$@"
+
+# The receiver
+[no-exit-message]
+[positional-arguments]
+receive *args:
+    @cargo run --quiet --release --bin receiver -- "$@"
+
+# Everything at once: Kafka, the topic, the build, then receiver and sender until Ctrl-C; arguments go to the sender
+[no-exit-message]
+[positional-arguments]
+run *args:
+    @scripts/run-services "$@"
+
+# The topics, with partitions, leaders and replicas
+topics:
+    @scripts/broker topics
+
+# How far the receivers are, and who has which partition
+lag group=env("CONSUMER_GROUP", "rust-consumer-group"):
+    @scripts/broker lag {{ quote(group) }}
+
+# Kafka's log; `just logs -f` follows it
+logs *args:
+    @scripts/broker logs {{ args }}
+
+# All tests that need nothing but Rust
+[positional-arguments]
+test *args:
+    cargo test "$@"
+
+# Format the code
+fmt:
+    cargo fmt
+
+# What CI checks before it runs anything: format and lints
+lint:
+    cargo fmt --check
+    cargo clippy --all-targets -- -D warnings
+    cargo clippy --all-targets --no-default-features --features services -- -D warnings
+
+# `krs` as one static file for x86_64 and aarch64 Linux; needs rustup, no C toolchain for the targets
+static:
+    rustup target add x86_64-unknown-linux-musl aarch64-unknown-linux-musl
+    cargo build --release --bin krs --target x86_64-unknown-linux-musl
+    cargo build --release --bin krs --target aarch64-unknown-linux-musl
+    @ls -lh target/*-unknown-linux-musl/release/krs
+
+# Everything CI does, on this machine (Debian; installs what is missing)
+ci:
+    bash .ci/run

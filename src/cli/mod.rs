@@ -1,0 +1,268 @@
+//! The command line, in two steps: what was typed (clap, in the files of the subcommands), then what it means together
+//! with the environment and the defaults. Neither step opens a file or resolves a name; what comes out are the options
+//! of a service, and only then does anything start.
+//!
+//! Whatever is wrong is told in one line that names the flag or variable, its value and a right value.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use serde::Serialize;
+
+use crate::logging::{self, Format};
+use crate::service::{Stop, receiver, sender};
+use crate::{Error, ErrorKind, Result};
+
+#[cfg(feature = "bench")]
+mod bench;
+mod common;
+mod environment;
+mod receive;
+mod resolve;
+mod send;
+mod usage;
+
+use environment::Environment;
+use resolve::Resolver;
+
+/// Which of the package's programs this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// `krs`, with subcommands; but the sender or receiver if it is called through a link of that name.
+    Krs,
+    /// `sender`, which is `krs send`.
+    Sender,
+    /// `receiver`, which is `krs receive`.
+    Receiver,
+}
+
+/// Runs a program from its arguments and environment to its exit code.
+pub fn main(program: Program) -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    ExitCode::from(run(program, arguments, &Environment::of_process()))
+}
+
+/// What was typed.
+#[derive(Debug, Parser)]
+#[command(name = "krs", args_override_self = true, propagate_version = true)]
+struct Krs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    #[command(alias = "sender")]
+    Send(send::Typed),
+    #[command(alias = "receiver")]
+    Receive(receive::Typed),
+    #[cfg(feature = "bench")]
+    Bench(bench::Typed),
+}
+
+/// What to do, with everything that it needs.
+#[derive(Debug)]
+struct Plan {
+    job: Job,
+    /// The value of `RUST_LOG`.
+    filter: String,
+    format: Format,
+    /// Told in the log before anything else.
+    warnings: Vec<String>,
+}
+
+#[derive(Debug)]
+enum Job {
+    Send(sender::Options),
+    Receive(receiver::Options),
+    #[cfg(feature = "bench")]
+    Bench(crate::bench::Options),
+    /// Prints a text on standard output: help, the version, the list of properties.
+    Print(String),
+}
+
+fn run(program: Program, arguments: Vec<OsString>, environment: &Environment) -> u8 {
+    let program = acting_as(program, arguments.first().map(OsString::as_os_str));
+    let command = match parse(program, arguments) {
+        Ok(command) => command,
+        Err(Refusal::Help(help)) => return written(program, help.print()),
+        Err(Refusal::Print(text)) => return print(program, &text),
+        Err(Refusal::Usage(error)) => return report(program, Format::Text, &error),
+    };
+    let plan = match resolve(&command, environment) {
+        Ok(plan) => plan,
+        Err(error) => return report(program, command.format().unwrap_or_default(), &error),
+    };
+    if let Job::Print(text) = &plan.job {
+        return print(program, text);
+    }
+    match start(&plan) {
+        Ok(code) => code,
+        Err(error) => report(program, plan.format, &error),
+    }
+}
+
+fn start(plan: &Plan) -> Result<u8> {
+    logging::init(&plan.filter, plan.format)?;
+    for warning in &plan.warnings {
+        log::warn!(target: "krs", "{warning}");
+    }
+    let stop = Stop::new();
+    stop.on_signals()?;
+    match &plan.job {
+        Job::Send(options) => sender::run(options, &stop).map(|totals| totals.exit_code()),
+        Job::Receive(options) => receiver::run(options, &stop).map(|totals| totals.exit_code()),
+        #[cfg(feature = "bench")]
+        Job::Bench(options) => crate::bench::run(options, &stop),
+        Job::Print(_) => Ok(0),
+    }
+}
+
+/// Why there is nothing to start.
+#[derive(Debug)]
+enum Refusal {
+    Usage(Error),
+    Help(clap::Error),
+    Print(String),
+}
+
+impl Command {
+    fn kafka(&self) -> &common::Kafka {
+        match self {
+            Self::Send(typed) => &typed.kafka,
+            Self::Receive(typed) => &typed.kafka,
+            #[cfg(feature = "bench")]
+            Self::Bench(typed) => typed.kafka(),
+        }
+    }
+
+    fn format(&self) -> Result<Format> {
+        match self {
+            Self::Send(typed) => typed.output.format(),
+            Self::Receive(typed) => typed.output.format(),
+            #[cfg(feature = "bench")]
+            Self::Bench(typed) => typed.output().format(),
+        }
+    }
+
+    /// The properties that its service sets where the user does not.
+    fn defaults(&self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Send(_) => sender::DEFAULTS,
+            Self::Receive(_) => receiver::DEFAULTS,
+            #[cfg(feature = "bench")]
+            Self::Bench(_) => &[],
+        }
+    }
+}
+
+impl Program {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Krs => "krs",
+            Self::Sender => "sender",
+            Self::Receiver => "receiver",
+        }
+    }
+
+    /// The command line it takes, with its help.
+    fn definition(self) -> clap::Command {
+        let definition = match self {
+            Self::Krs => {
+                Krs::command().about("Sends to and receives from Apache Kafka.").after_help(usage::KRS_EXAMPLES)
+            }
+            Self::Sender => usage::standalone::<send::Typed>("sender"),
+            Self::Receiver => usage::standalone::<receive::Typed>("receiver"),
+        };
+        definition.version(env!("CARGO_PKG_VERSION")).long_version(usage::LONG_VERSION)
+    }
+}
+
+/// `krs` called through a link named `sender` or `receiver` is that service.
+fn acting_as(program: Program, called: Option<&OsStr>) -> Program {
+    let name = called.and_then(|called| Path::new(called).file_stem()).and_then(OsStr::to_str);
+    match (program, name) {
+        (Program::Krs, Some("sender")) => Program::Sender,
+        (Program::Krs, Some("receiver")) => Program::Receiver,
+        _ => program,
+    }
+}
+
+/// The first step: what was typed.
+fn parse(program: Program, arguments: Vec<OsString>) -> Result<Command, Refusal> {
+    let help = usage::where_to_ask(program, &arguments);
+    let refusal = |error| usage::refusal(program, &help, error);
+    let matches = program.definition().try_get_matches_from(arguments).map_err(refusal)?;
+    match program {
+        Program::Krs => Krs::from_arg_matches(&matches).map(|krs| krs.command),
+        Program::Sender => send::Typed::from_arg_matches(&matches).map(Command::Send),
+        Program::Receiver => receive::Typed::from_arg_matches(&matches).map(Command::Receive),
+    }
+    .map_err(refusal)
+}
+
+/// The second step: what it means.
+fn resolve(command: &Command, environment: &Environment) -> Result<Plan> {
+    let resolver = Resolver::new(environment);
+    let format = command.format()?;
+    let filter = resolver.log_filter()?;
+    let job = if command.kafka().lists_properties() {
+        Job::Print(usage::properties(command.defaults()))
+    } else {
+        match command {
+            Command::Send(typed) => Job::Send(typed.resolve(&resolver)?),
+            Command::Receive(typed) => Job::Receive(typed.resolve(&resolver, format)?),
+            #[cfg(feature = "bench")]
+            Command::Bench(typed) => Job::Bench(typed.resolve(&resolver)?),
+        }
+    };
+    Ok(Plan { job, filter, format, warnings: resolver.warnings() })
+}
+
+/// Tells an error on standard error, in one line, and returns the exit code that goes with it.
+fn report(program: Program, format: Format, error: &Error) -> u8 {
+    /// As the log has it.
+    #[derive(Serialize)]
+    struct Object<'a> {
+        timestamp: &'a str,
+        level: &'a str,
+        target: &'a str,
+        message: &'a str,
+    }
+    let plain = format!("{}: {error}", program.name());
+    let line = match format {
+        Format::Text => plain,
+        Format::Json => serde_json::to_string(&Object {
+            timestamp: &logging::timestamp(time::OffsetDateTime::now_utc()),
+            level: "ERROR",
+            target: program.name(),
+            message: &error.to_string(),
+        })
+        .unwrap_or(plain),
+    };
+    // Nowhere to report to if even this fails.
+    let _ = writeln!(io::stderr().lock(), "{line}");
+    error.exit_code()
+}
+
+fn print(program: Program, text: &str) -> u8 {
+    let mut out = io::stdout().lock();
+    written(program, writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()))
+}
+
+/// A reader that has seen enough (`| head`) is no failure.
+fn written(program: Program, outcome: io::Result<()>) -> u8 {
+    match outcome {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let error = Error::new(ErrorKind::Io, format!("cannot write to standard output: {error}"));
+            report(program, Format::Text, &error)
+        }
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,369 @@
+use std::os::unix::ffi::OsStringExt;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// What a program makes of these words and variables; the first word is the name it is called by.
+fn plan(words: &[&str], variables: &[(&str, &str)]) -> Result<Plan> {
+    let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+    let environment = Environment::of(variables.iter().map(|(name, value)| (name.into(), value.into())));
+    plan_of(words, &environment)
+}
+
+fn plan_of(words: Vec<OsString>, environment: &Environment) -> Result<Plan> {
+    let program = acting_as(Program::Krs, words.first().map(OsString::as_os_str));
+    match parse(program, words) {
+        Ok(command) => resolve(&command, environment),
+        Err(Refusal::Usage(error)) => Err(error),
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+fn sender(words: &[&str], variables: &[(&str, &str)]) -> sender::Options {
+    match plan(&[&["sender"], words].concat(), variables).unwrap().job {
+        Job::Send(options) => options,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn receiver(words: &[&str], variables: &[(&str, &str)]) -> receiver::Options {
+    match plan(&[&["receiver"], words].concat(), variables).unwrap().job {
+        Job::Receive(options) => options,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn complaint(words: &[&str], variables: &[(&str, &str)]) -> String {
+    let error = plan(words, variables).unwrap_err();
+    assert_eq!(error.exit_code(), 2, "{error}");
+    let text = error.to_string();
+    assert!(!text.contains('\n'), "{text}");
+    text
+}
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+
+#[test]
+fn without_a_word_everything_is_as_documented() {
+    let options = sender(&[], &[]);
+    assert_eq!(options.config.get("bootstrap.servers"), Some("localhost:9092"));
+    assert!(!options.config.has("bootstrap.servers") && !options.config.has("message.timeout.ms"));
+    assert_eq!((options.topic.as_str(), options.interval), ("rust-messages", MS(100)));
+    assert_eq!((options.count, options.producer_id), (None, None));
+    assert_eq!((options.partitions, options.replication_factor), (3, 1));
+    assert_eq!(options.stats_interval, Some(MS(10_000)));
+
+    let options = receiver(&[], &[]);
+    assert_eq!((options.topic.as_str(), options.count), ("rust-messages", None));
+    assert_eq!((options.partitions, options.replication_factor), (3, 1));
+    assert_eq!((options.stats_interval, options.format), (Some(MS(10_000)), Format::Text));
+    assert!(!options.config.has("group.id"));
+}
+
+#[test]
+fn the_help_states_the_real_defaults() {
+    let default = |words: &[&str]| {
+        let words = words.iter().map(OsString::from).collect();
+        let Err(Refusal::Help(help)) = parse(Program::Krs, words) else { panic!("no help") };
+        help.render().to_string()
+    };
+    let help = default(&["krs", "send", "--help"]);
+    for default in [
+        "[env: KAFKA_BROKERS] [default: localhost:9092]",
+        "[env: KAFKA_TOPIC] [default: rust-messages]",
+        "[env: SEND_INTERVAL_MS] [default: 100]",
+        "[env: STATS_INTERVAL_MS] [default: 10000]",
+        "[env: PRODUCER_ID] [default: host name and process id]",
+    ] {
+        assert!(help.contains(default), "{default} in {help}");
+    }
+    let of = |defaults: &[(&str, &'static str)], name| defaults.iter().find(|(known, _)| *known == name).unwrap().1;
+    let timeout = of(sender::DEFAULTS, "message.timeout.ms");
+    assert!(help.contains(&format!("[env: MESSAGE_TIMEOUT_MS] [default: {timeout}]")), "{help}");
+    let group = of(receiver::DEFAULTS, "group.id");
+    let help = default(&["krs", "receive", "--help"]);
+    assert!(help.contains(&format!("[env: CONSUMER_GROUP] [default: {group}]")), "{help}");
+}
+
+#[test]
+fn the_definitions_hold_together() {
+    for program in [Program::Krs, Program::Sender, Program::Receiver] {
+        program.definition().debug_assert();
+    }
+}
+
+#[test]
+fn a_flag_beats_the_environment_which_beats_the_default() {
+    let variables = [
+        ("KAFKA_BROKERS", "env:1"),
+        ("KAFKA_TOPIC", "from-env"),
+        ("SEND_INTERVAL_MS", "7"),
+        ("MESSAGE_TIMEOUT_MS", "700"),
+        ("PRODUCER_ID", " env-id "),
+        ("STATS_INTERVAL_MS", "0"),
+        ("CONSUMER_GROUP", "env-group"),
+    ];
+    let options = sender(&[], &variables);
+    assert_eq!(options.config.get("bootstrap.servers"), Some("env:1"));
+    assert_eq!(options.config.get("message.timeout.ms"), Some("700"));
+    assert_eq!((options.topic.as_str(), options.interval), ("from-env", MS(7)));
+    assert_eq!((options.producer_id.as_deref(), options.stats_interval), (Some("env-id"), None));
+    assert_eq!(receiver(&[], &variables).config.get("group.id"), Some("env-group"));
+
+    let words = "-b flag:2 -t from-flag -i 0 --message-timeout 900 --producer-id me --stats-interval 5 -n 3 --partitions -1 \
+                 --replication-factor 2";
+    let options = sender(&words.split(' ').collect::<Vec<_>>(), &variables);
+    assert_eq!(options.config.get("bootstrap.servers"), Some("flag:2"));
+    assert_eq!(options.config.get("delivery.timeout.ms"), Some("900"));
+    assert_eq!((options.topic.as_str(), options.interval), ("from-flag", Duration::ZERO));
+    assert_eq!((options.producer_id.as_deref(), options.stats_interval), (Some("me"), Some(MS(5))));
+    assert_eq!((options.count, options.partitions, options.replication_factor), (Some(3), -1, 2));
+    let options = receiver(&["--group", "flag-group", "--log-format=json"], &variables);
+    assert_eq!((options.config.get("group.id"), options.format), (Some("flag-group"), Format::Json));
+
+    // What is beaten is not even looked at.
+    sender(&["--interval", "5", "-b", "a:1"], &[("SEND_INTERVAL_MS", "abc"), ("KAFKA_BROKERS", "")]);
+    // Nor is what belongs to the other service.
+    receiver(&[], &[("SEND_INTERVAL_MS", "abc"), ("PRODUCER_ID", "")]);
+}
+
+#[test]
+fn the_last_of_a_repeated_flag_counts_and_all_properties_are_taken() {
+    let options = sender(&["-t", "a", "-t", "b", "-X", "linger.ms=5", "-Xacks=1", "-X", "linger.ms = 6"], &[]);
+    assert_eq!(options.topic, "b");
+    assert_eq!((options.config.get("linger.ms"), options.config.get("acks")), (Some("6"), Some("1")));
+}
+
+#[test]
+fn a_property_beats_the_environment_and_cannot_be_given_twice() {
+    let words = ["-X", "delivery.timeout.ms=900", "-X", "bootstrap.servers=x:1"];
+    let options = sender(&words, &[("MESSAGE_TIMEOUT_MS", "abc"), ("KAFKA_BROKERS", "env:1")]);
+    assert_eq!(options.config.get("message.timeout.ms"), Some("900"));
+    assert_eq!(options.config.get("bootstrap.servers"), Some("x:1"));
+    assert_eq!(
+        complaint(&["sender", "-X", "message.timeout.ms=1", "--message-timeout", "2"], &[]),
+        "--message-timeout and -X set the same property message.timeout.ms; leave one of them out"
+    );
+}
+
+#[test]
+fn the_name_it_is_called_by_decides_what_krs_is() {
+    assert_eq!(acting_as(Program::Krs, Some(OsStr::new("/usr/bin/sender"))), Program::Sender);
+    assert_eq!(acting_as(Program::Krs, Some(OsStr::new("./receiver"))), Program::Receiver);
+    assert_eq!(acting_as(Program::Krs, Some(OsStr::new("krs"))), Program::Krs);
+    assert_eq!(acting_as(Program::Krs, Some(OsStr::new("sender-x"))), Program::Krs);
+    assert_eq!(acting_as(Program::Krs, None), Program::Krs);
+    assert_eq!(acting_as(Program::Receiver, Some(OsStr::new("sender"))), Program::Receiver);
+    assert!(matches!(plan(&["krs", "send"], &[]).unwrap().job, Job::Send(_)));
+    assert!(matches!(plan(&["krs", "receiver"], &[]).unwrap().job, Job::Receive(_)));
+}
+
+#[test]
+fn what_is_wrong_is_named_with_a_right_value() {
+    for (words, variables, expected) in [
+        (
+            &["sender"][..],
+            &[("KAFKA_BROKERS", "")][..],
+            "KAFKA_BROKERS=\"\": the value is empty; for example KAFKA_BROKERS=localhost:9092",
+        ),
+        (
+            &["sender"],
+            &[("SEND_INTERVAL_MS", "abc")],
+            "SEND_INTERVAL_MS=abc: not a whole number of milliseconds; for example SEND_INTERVAL_MS=100",
+        ),
+        (
+            &["sender"],
+            &[("SEND_INTERVAL_MS", "")],
+            "SEND_INTERVAL_MS=\"\": the value is empty; for example SEND_INTERVAL_MS=100",
+        ),
+        (
+            &["sender"],
+            &[("MESSAGE_TIMEOUT_MS", "0")],
+            "MESSAGE_TIMEOUT_MS=0: out of range, 1 to 2147483647 is possible; for example MESSAGE_TIMEOUT_MS=5000",
+        ),
+        (
+            &["sender", "-i", "-5"],
+            &[],
+            "--interval -5: out of range, 0 to 2147483647 is possible; for example --interval 100",
+        ),
+        (
+            &["sender", "-i", "100ms"],
+            &[],
+            "--interval 100ms: not a whole number of milliseconds, written without a unit; for example --interval 100",
+        ),
+        (
+            &["sender", "--stats-interval", "18446744073709551616"],
+            &[],
+            "--stats-interval 18446744073709551616: out of range, 0 to 2147483647 is possible; for example --stats-interval 10000",
+        ),
+        (
+            &["sender", "--count", "0"],
+            &[],
+            "--count 0: out of range, 1 to 9223372036854775807 is possible; for example --count 100",
+        ),
+        (
+            &["sender", "--partitions", "0"],
+            &[],
+            "--partitions 0: 1 to 100000 is possible, or -1 for what the broker is set to; for example --partitions 3",
+        ),
+        (
+            &["sender", "--producer-id", " "],
+            &[],
+            "--producer-id \" \": the value is empty; for example --producer-id sender-1",
+        ),
+        (
+            &["sender", "--log-format", "xml"],
+            &[],
+            "--log-format xml: neither text nor json; for example --log-format json",
+        ),
+        (
+            &["receiver"],
+            &[("CONSUMER_GROUP", "")],
+            "CONSUMER_GROUP=\"\": a group's name must not be empty; for example CONSUMER_GROUP=rust-consumer-group",
+        ),
+        (
+            &["receiver"],
+            &[("KAFKA_TOPIC", "..")],
+            "KAFKA_TOPIC=..: Kafka reserves this name; for example KAFKA_TOPIC=rust-messages",
+        ),
+        (
+            &["receiver", "-b", "localhost"],
+            &[],
+            "--brokers localhost: no port after \"localhost\"; for example --brokers localhost:9092",
+        ),
+        (
+            &["receiver", "-X", "lingr.ms=5"],
+            &[],
+            "-X lingr.ms: no Kafka client knows this property; did you mean linger.ms?",
+        ),
+        (
+            &["receiver", "-X", "linger.ms"],
+            &[],
+            "-X needs name=value; for example -X linger.ms=5, and -X list names them all",
+        ),
+        (
+            &["sender", "-X", "acks=1", "-X", "enable.idempotence=true"],
+            &[],
+            "-X enable.idempotence=true contradicts -X acks=1: an idempotent producer needs acks=all",
+        ),
+        (
+            &["sender", "-X", "linger.ms=90"],
+            &[("MESSAGE_TIMEOUT_MS", "80")],
+            "-X linger.ms=90 contradicts MESSAGE_TIMEOUT_MS=80: messages would expire while they wait for company",
+        ),
+        (&["krs"], &[], "a command is missing; for example krs send or krs receive, and krs --help lists them all"),
+        (&["krs", "sned"], &[], "sned: no such command; did you mean send?"),
+        (&["krs", "send", "--tpic", "x"], &[], "--tpic: no such flag; did you mean --topic?"),
+        (&["krs", "send", "--xyz"], &[], "--xyz: no such flag; krs send --help lists them all"),
+        (&["krs", "send", "x"], &[], "x: an argument too many; krs send --help lists them all"),
+        (&["receiver", "--topic"], &[], "--topic needs a value; for example --topic rust-messages"),
+    ] {
+        assert_eq!(complaint(words, variables), expected);
+    }
+    assert!(complaint(&["sender"], &[("KAFKA_TOPIC", "a/b")]).starts_with("KAFKA_TOPIC=a/b: '/' is not allowed"));
+    assert!(complaint(&["sender"], &[("RUST_LOG", "sender=loud")]).starts_with("RUST_LOG=sender=loud: "));
+}
+
+#[test]
+fn what_is_not_utf8_is_refused_by_name() {
+    let odd = || OsString::from_vec(vec![b'a', 0xff]);
+    let none = Environment::default();
+    for words in [
+        vec!["sender".into(), "--topic".into(), odd()],
+        vec!["sender".into(), "-X".into(), odd()],
+        vec!["sender".into(), odd()],
+        vec!["krs".into(), odd()],
+        vec!["krs".into(), "send".into(), OsString::from_vec(vec![b'-', b'-', 0xff])],
+    ] {
+        let error = plan_of(words, &none).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+    }
+    for name in ["KAFKA_BROKERS", "KAFKA_TOPIC", "SEND_INTERVAL_MS", "MESSAGE_TIMEOUT_MS", "PRODUCER_ID", "RUST_LOG"] {
+        let environment = Environment::of([(name.into(), odd())]);
+        let error = plan_of(vec!["sender".into()], &environment).unwrap_err();
+        assert!(error.to_string().starts_with(&format!("{name}=a\u{fffd}: ")), "{error}");
+    }
+    // Others' variables may be what they like.
+    plan_of(vec!["sender".into()], &Environment::of([(odd(), odd()), ("HOME".into(), odd())])).unwrap();
+}
+
+#[test]
+fn a_misspelt_variable_is_a_warning_unless_the_right_one_is_there() {
+    let warnings = |words: &[&str], variables: &[(&str, &str)]| plan(words, variables).unwrap().warnings;
+    assert_eq!(
+        warnings(&["sender"], &[("KAFKA_BROKER", "a:1"), ("SEND_INTERVAL", "5"), ("HOME", "/")]),
+        [
+            "KAFKA_BROKER has no effect, did you mean KAFKA_BROKERS?",
+            "SEND_INTERVAL has no effect, did you mean SEND_INTERVAL_MS?"
+        ]
+    );
+    let none: [&str; 0] = [];
+    assert_eq!(warnings(&["sender"], &[("KAFKA_BROKER", "a:1"), ("KAFKA_BROKERS", "b:1")]), none);
+    assert_eq!(warnings(&["sender", "-b", "b:1"], &[("KAFKA_BROKER", "a:1")]), none);
+    assert_eq!(warnings(&["sender", "-X", "metadata.broker.list=b:1"], &[("KAFKA_BROKER", "a:1")]), none);
+    assert_eq!(warnings(&["receiver"], &[("SEND_INTERVAL", "5")]), none);
+}
+
+#[test]
+fn the_list_of_properties_is_complete_and_shows_the_services_defaults() {
+    let Job::Print(text) = plan(&["sender", "-X", "list"], &[]).unwrap().job else { panic!("no list") };
+    for property in crate::Config::properties() {
+        assert!(text.contains(property.name) && text.contains(property.meaning), "{}", property.name);
+    }
+    assert!(text.contains("[default: 5000] [env: MESSAGE_TIMEOUT_MS]"), "{text}");
+}
+
+#[cfg(feature = "bench")]
+#[test]
+fn bench_needs_a_topic_and_takes_the_rest_from_its_defaults() {
+    use crate::bench::Mode;
+    let bench =
+        |words: &[&str]| match plan(words, &[("KAFKA_TOPIC", "services"), ("KAFKA_BROKERS", "b:1")]).unwrap().job {
+            Job::Bench(options) => options,
+            other => panic!("{other:?}"),
+        };
+    let options = bench(&["krs", "bench", "produce", "--topic", "t", "-X", "acks=1"]);
+    assert_eq!((options.mode, options.topic.as_str()), (Mode::Produce, "t"));
+    assert_eq!((options.count, options.size, options.partitions, options.replication_factor), (1_000_000, 100, 3, 1));
+    assert_eq!((options.config.get("acks"), options.config.get("bootstrap.servers")), (Some("1"), Some("b:1")));
+    let options = bench(&["krs", "bench", "consume", "-t", "t", "-n", "5"]);
+    assert_eq!((options.mode, options.count), (Mode::Consume, 5));
+    assert_eq!(complaint(&["krs", "bench", "produce"], &[]), "--topic is missing; for example --topic bench");
+    assert!(complaint(&["krs", "bench", "consume", "--size", "5"], &[]).starts_with("--size: no such flag"));
+    assert!(complaint(&["krs", "bench", "prodce"], &[]).contains("did you mean produce?"));
+}
+
+proptest! {
+    #[test]
+    fn no_word_and_no_variable_panics(
+        words in proptest::collection::vec(prop_oneof![
+            proptest::collection::vec(any::<u8>(), 0..12),
+            "(-b|-t|-i|-n|-X|--count|--partitions|--topic|send|receive|bench|produce|consume|[0-9]{1,20}|a=b|--log-format|json)"
+                .prop_map(String::into_bytes),
+        ], 0..8),
+        variables in proptest::collection::vec((
+            "(KAFKA_BROKERS|KAFKA_TOPIC|SEND_INTERVAL_MS|MESSAGE_TIMEOUT_MS|CONSUMER_GROUP|PRODUCER_ID|STATS_INTERVAL_MS|RUST_LOG|X)",
+            proptest::collection::vec(any::<u8>(), 0..12),
+        ), 0..4),
+    ) {
+        let environment =
+            Environment::of(variables.into_iter().map(|(name, value)| (name.into(), OsString::from_vec(value))));
+        let words: Vec<OsString> = words.into_iter().map(OsString::from_vec).collect();
+        for name in ["krs", "sender", "receiver"] {
+            let mut arguments = vec![OsString::from(name)];
+            arguments.extend(words.iter().cloned());
+            let program = acting_as(Program::Krs, Some(OsStr::new(name)));
+            let refused = match parse(program, arguments) {
+                Ok(command) => resolve(&command, &environment).err(),
+                Err(Refusal::Usage(error)) => Some(error),
+                Err(_) => None,
+            };
+            if let Some(error) = refused {
+                prop_assert_eq!(error.exit_code(), 2);
+                prop_assert!(!error.to_string().contains('\n'), "{}", error);
+            }
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Words for people: examples for the help, clap's complaints in one line, the list of properties.
+
+use std::ffi::OsString;
+use std::fmt::Write;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, Command};
+
+use super::{Program, Refusal};
+use crate::kafka::config::given::shown;
+use crate::{Config, Error, Property, Scope};
+
+pub(super) const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\nA sender and a receiver for Apache Kafka 2.4 to 4.x, on a blocking client in pure Rust.",
+    "\nhelp: krs --help, properties: krs send -X list",
+);
+
+pub(super) const KRS_EXAMPLES: &str = "\
+Examples:
+  krs receive                                 read rust-messages from localhost:9092
+  krs send --interval 0 --count 100000        send as fast as it can, then stop
+  krs send -b broker-1:9092,broker-2:9092 -X compression.type=lz4
+  krs send -X list                            every Kafka property, with its default
+A link named sender or receiver to this program acts as that service.
+
+Exit codes:
+  0 done   1 failed while running   2 wrong usage or configuration
+  3 no broker reached   4 refused by TLS, authentication or authorisation";
+
+pub(super) const SEND_EXAMPLES: &str = "\
+A flag beats its environment variable, which beats the default. RUST_LOG filters the log (debug, sender=debug).
+
+Examples:
+  sender                                      ten messages a second to rust-messages
+  sender --topic orders --interval 1000
+  sender --interval 0 --count 100000          as fast as it can, then stop
+  KAFKA_BROKERS=broker-1:9092 sender -X compression.type=lz4 -X linger.ms=5
+Exit code 1 means that some message was not delivered; krs --help lists all.";
+
+pub(super) const RECEIVE_EXAMPLES: &str = "\
+A flag beats its environment variable, which beats the default. RUST_LOG filters the log and the lines (receiver=warn).
+
+Examples:
+  receiver                                    read rust-messages from localhost:9092
+  receiver --group audit --count 10           ten messages for another group, then stop
+  receiver --log-format json | jq .
+Start several with the same group and they share the partitions. krs --help lists the exit codes.";
+
+#[cfg(feature = "bench")]
+pub(super) const BENCH_EXAMPLES: &str = "\
+Examples:
+  krs bench produce --topic bench --count 1000000 --size 100
+  krs bench consume --topic bench --count 1000000
+Messages go by the properties as everywhere: -X batch.size=16384, -X acks=1.";
+
+/// The command line of a service that is a program of its own.
+pub(super) fn standalone<T: Args>(name: &'static str) -> Command {
+    T::augment_args(Command::new(name)).args_override_self(true)
+}
+
+/// Where the flags and commands are listed that could have been meant: "krs send --help".
+pub(super) fn where_to_ask(program: Program, arguments: &[OsString]) -> String {
+    let commands = ["send", "receive", "bench", "produce", "consume"];
+    let typed = arguments.iter().skip(1).map_while(|argument| commands.iter().find(|command| argument == **command));
+    let mut words = vec![program.name()];
+    words.extend(typed.filter(|_| program == Program::Krs));
+    words.push("--help");
+    words.join(" ")
+}
+
+/// clap's complaint in one line, or the help or version that it was asked for.
+pub(super) fn refusal(program: Program, help: &str, error: clap::Error) -> Refusal {
+    match error.kind() {
+        ErrorKind::DisplayHelp => Refusal::Help(error),
+        ErrorKind::DisplayVersion => {
+            let text = error.render().to_string();
+            // clap calls it krs-send.
+            let version = text.split_once(' ').map_or(text.as_str(), |(_, version)| version);
+            Refusal::Print(format!("{} {version}", program.name()))
+        }
+        _ => Refusal::Usage(Error::config(complaint(help, &error))),
+    }
+}
+
+fn complaint(help: &str, error: &clap::Error) -> String {
+    let argument = value(error, ContextKind::InvalidArg).map(|argument| {
+        // "--topic <NAME>": the flag alone.
+        argument.split([' ', '=']).next().unwrap_or_default().to_owned()
+    });
+    let given = value(error, ContextKind::InvalidValue).unwrap_or_default();
+    match error.kind() {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+            format!("a command is missing; for example krs send or krs receive, and {help} lists them all")
+        }
+        ErrorKind::InvalidSubcommand => {
+            let name = value(error, ContextKind::InvalidSubcommand).unwrap_or_default();
+            format!("{}: no such command{}", shown(&name), meant(error, ContextKind::SuggestedSubcommand, help))
+        }
+        ErrorKind::UnknownArgument => {
+            let name = argument.unwrap_or_default();
+            let what = if name.starts_with('-') { "no such flag" } else { "an argument too many" };
+            format!("{}: {what}{}", shown(&name), meant(error, ContextKind::SuggestedArg, help))
+        }
+        ErrorKind::InvalidValue if given.is_empty() => {
+            let name = argument.unwrap_or_default();
+            format!(
+                "{name} needs a value; {}",
+                example(&name).map_or_else(|| format!("{help} tells more"), |e| format!("for example {name} {e}"))
+            )
+        }
+        ErrorKind::InvalidUtf8 => "an argument is not UTF-8".to_owned(),
+        _ => {
+            let rendered = error.render().to_string();
+            let first = rendered.lines().next().unwrap_or_default();
+            format!("{}; {help} tells more", first.trim_start_matches("error: "))
+        }
+    }
+}
+
+fn meant(error: &clap::Error, kind: ContextKind, help: &str) -> String {
+    match value(error, kind) {
+        // The other names of the commands are for links and habits, not for suggestions.
+        Some(name) if name == "sender" => "; did you mean send?".to_owned(),
+        Some(name) if name == "receiver" => "; did you mean receive?".to_owned(),
+        Some(name) => format!("; did you mean {name}?"),
+        None => format!("; {help} lists them all"),
+    }
+}
+
+fn value(error: &clap::Error, kind: ContextKind) -> Option<String> {
+    match error.get(kind)? {
+        ContextValue::String(text) => Some(text.clone()),
+        ContextValue::Strings(texts) => texts.first().cloned(),
+        _ => None,
+    }
+}
+
+/// A right value for a flag.
+fn example(flag: &str) -> Option<&'static str> {
+    Some(match flag {
+        "--brokers" | "-b" => "localhost:9092",
+        "--topic" | "-t" => "rust-messages",
+        "--group" | "-g" => "rust-consumer-group",
+        "--interval" | "-i" => "100",
+        "--message-timeout" => "5000",
+        "--producer-id" => "sender-1",
+        "--count" | "-n" => "1000",
+        "--size" | "-s" => "100",
+        "--partitions" => "3",
+        "--replication-factor" => "1",
+        "--stats-interval" => "10000",
+        "--log-format" => "json",
+        "-X" => "linger.ms=5",
+        _ => return None,
+    })
+}
+
+/// Every property that has an effect, for people; `defaults` are those of the service.
+pub(super) fn properties(defaults: &[(&str, &str)]) -> String {
+    let mut text = String::from("Kafka properties for -X name=value; other names of the same in brackets.\n");
+    for (scope, title) in
+        [(Scope::Common, "All clients"), (Scope::Producer, "Producers"), (Scope::Consumer, "Consumers")]
+    {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n{title}:\n");
+        for property in Config::properties().iter().filter(|property| property.scope == scope) {
+            describe(&mut text, property, defaults);
+        }
+    }
+    text
+}
+
+fn describe(text: &mut String, property: &Property, defaults: &[(&str, &str)]) {
+    let default = defaults.iter().find(|(name, _)| *name == property.name).map_or(property.default, |(_, value)| value);
+    let aliases =
+        if property.aliases.is_empty() { String::new() } else { format!(" ({})", property.aliases.join(", ")) };
+    let default = if default.is_empty() { "none" } else { default };
+    let variable = if property.variable.is_empty() { String::new() } else { format!(" [env: {}]", property.variable) };
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "  {}{aliases}\n      {}", property.name, property.meaning);
+    let _ = writeln!(text, "      {} [default: {default}]{variable}", property.values());
+}

@@ -1,0 +1,190 @@
+//! What has been fetched and not yet been handed over.
+//!
+//! A queue per partition, and the order in which partitions take their turn. Only bytes that passed their checks get
+//! in, so handing over cannot fail; what did fail stands in the queue where it happened and comes out in its turn,
+//! after the records before it.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::records::Run;
+use super::subscription::{Assignment, TopicPartition};
+use crate::kafka::error::Error;
+use crate::kafka::record::batch::Batch;
+use crate::kafka::record::walk::Cursor;
+
+/// One entry of a partition's queue.
+#[derive(Debug)]
+pub(super) enum Item {
+    /// Records: `left` of them from `cursor` on. Never 0.
+    Records { batch: Batch, cursor: Cursor, left: i32 },
+    /// No records here, as after compaction and around transaction markers: the position moves on to `next`.
+    Gap { next: i64, leader_epoch: i32 },
+    /// Nothing comes after this one.
+    End(Event),
+}
+
+/// Why a partition's queue ends.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// The bytes at the position, or the broker's answer, are no good.
+    Failed(Error),
+    /// The log does not reach from or to this offset.
+    OutOfRange(i64),
+}
+
+/// What [`FetchBuffer::take`] found.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    pub runs: Vec<Run>,
+    pub count: usize,
+    /// Only ever without records, so that these are not lost by what the caller makes of it.
+    pub event: Option<(TopicPartition, Event)>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    items: VecDeque<Item>,
+    bytes: usize,
+    node: i32,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct FetchBuffer {
+    /// None of them is empty.
+    queues: HashMap<TopicPartition, Queue>,
+    /// Every partition of `queues` once; the first one's turn is next.
+    turns: VecDeque<TopicPartition>,
+}
+
+impl Item {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Records { batch, .. } => batch.size(),
+            Self::Gap { .. } | Self::End(_) => 0,
+        }
+    }
+}
+
+impl FetchBuffer {
+    /// Appends what the fetcher of `node` brought for a partition.
+    pub fn publish(&mut self, partition: &TopicPartition, node: i32, items: impl IntoIterator<Item = Item>) {
+        let mut items = items.into_iter().peekable();
+        if items.peek().is_none() {
+            return;
+        }
+        let queue = match self.queues.get_mut(partition) {
+            Some(queue) => queue,
+            None => {
+                self.turns.push_back(partition.clone());
+                self.queues.entry(partition.clone()).or_default()
+            }
+        };
+        queue.node = node;
+        for item in items {
+            queue.bytes += item.bytes();
+            queue.items.push_back(item);
+        }
+    }
+
+    /// Drops what was fetched for a partition.
+    pub fn remove(&mut self, partition: &TopicPartition) {
+        if self.queues.remove(partition).is_some() {
+            self.turns.retain(|other| other != partition);
+        }
+    }
+
+    pub fn clear(&mut self) {
+        self.queues.clear();
+        self.turns.clear();
+    }
+
+    /// Bytes that wait in one partition.
+    pub fn bytes(&self, partition: &TopicPartition) -> usize {
+        self.queues.get(partition).map_or(0, |queue| queue.bytes)
+    }
+
+    /// Bytes that wait and came from `node`.
+    pub fn bytes_from(&self, node: i32) -> usize {
+        self.queues.values().filter(|queue| queue.node == node).map(|queue| queue.bytes).sum()
+    }
+
+    /// The partitions that `node` brought something for.
+    pub fn partitions_from(&self, node: i32) -> impl Iterator<Item = &TopicPartition> {
+        self.queues.iter().filter(move |(_, queue)| queue.node == node).map(|(partition, _)| partition)
+    }
+
+    /// Hands over up to `max` records and moves the positions behind them. Partitions take turns; a paused one keeps
+    /// its place. Stops before an event once there are records.
+    pub fn take(&mut self, max: usize, assignment: &mut Assignment) -> Taken {
+        let mut taken = Taken::default();
+        let mut kept = VecDeque::new();
+        while taken.count < max {
+            let Some(partition) = self.turns.pop_front() else { break };
+            let paused = assignment.get(&partition).is_none_or(|held| held.paused);
+            let Some(queue) = self.queues.get_mut(&partition) else { continue };
+            if paused {
+                kept.push_back(partition);
+                continue;
+            }
+            queue.take(&partition, max, assignment, &mut taken);
+            if queue.items.is_empty() {
+                self.queues.remove(&partition);
+            } else if taken.count < max && taken.event.is_none() {
+                // It stopped before an event: that is the first thing of the next call.
+                self.turns.push_front(partition);
+                break;
+            } else {
+                self.turns.push_back(partition);
+            }
+            if taken.event.is_some() {
+                break;
+            }
+        }
+        while let Some(partition) = kept.pop_back() {
+            self.turns.push_front(partition);
+        }
+        taken
+    }
+}
+
+impl Queue {
+    fn take(&mut self, partition: &TopicPartition, max: usize, assignment: &mut Assignment, taken: &mut Taken) {
+        while taken.count < max {
+            match self.items.front_mut() {
+                None => return,
+                Some(Item::Gap { next, leader_epoch }) => {
+                    assignment.advance(partition, *next, *leader_epoch);
+                }
+                Some(Item::End(_)) if taken.count > 0 => return,
+                Some(Item::End(_)) => {
+                    if let Some(Item::End(event)) = self.items.pop_front() {
+                        taken.event = Some((partition.clone(), event));
+                    }
+                    return;
+                }
+                Some(Item::Records { batch, cursor, left }) => {
+                    let room = i32::try_from(max - taken.count).unwrap_or(i32::MAX);
+                    let count = room.min(*left);
+                    taken.count += count as usize;
+                    taken.runs.push(Run { partition: partition.clone(), batch: batch.clone(), from: *cursor, count });
+                    if count < *left {
+                        *cursor = batch.skip(*cursor, count);
+                        *left -= count;
+                        let next = batch.offset_at(*cursor).unwrap_or_else(|| batch.last_offset() + 1);
+                        assignment.advance(partition, next, batch.header().leader_epoch);
+                        return;
+                    }
+                    assignment.advance(partition, batch.last_offset() + 1, batch.header().leader_epoch);
+                }
+            }
+            if let Some(done) = self.items.pop_front() {
+                self.bytes -= done.bytes();
+            }
+        }
+        // Gaps right behind the last record: the position passes them with it.
+        while let Some(&Item::Gap { next, leader_epoch }) = self.items.front() {
+            assignment.advance(partition, next, leader_epoch);
+            self.items.pop_front();
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! The coordinator thread: does what [`Group::next`] says, on one connection to the group's coordinator.
+//!
+//! Every call ends within session.timeout.ms, so that one lost answer does not keep heartbeats back for longer than
+//! the membership lasts anyway.
+
+use std::time::{Duration, Instant};
+
+use super::classic::Identity;
+use super::{Answered, Commit, Group, Work};
+use crate::clock::{Backoff, Deadline};
+use crate::kafka::consumer::core::{Core, Shared};
+use crate::kafka::consumer::subscription::TopicPartition;
+use crate::kafka::error::{Error, ErrorKind, Result};
+use crate::kafka::net::{Closer, Connection};
+use crate::kafka::protocol::messages::{
+    FindCoordinatorRequest, HeartbeatRequest, LeaveGroupRequest, MemberIdentity, OffsetCommitRequest,
+    OffsetCommitRequestPartition, OffsetCommitRequestTopic, OffsetFetchRequest, OffsetFetchRequestGroup,
+    OffsetFetchRequestTopic, OffsetFetchRequestTopics, OffsetFetchResponse,
+};
+use crate::kafka::protocol::{ApiKey, ErrorCode, Request};
+
+/// A refusal that only an administrator can lift is tried again after this long.
+const REFUSED_RETRY: Duration = Duration::from_secs(10);
+
+/// Runs until the consumer closes.
+pub(in crate::kafka::consumer) fn run(shared: &Shared, closer: &Closer) {
+    let client = &shared.settings.client;
+    let mut link = Link {
+        shared,
+        closer,
+        connection: None,
+        backoff: Backoff::new(client.retry_backoff, client.retry_backoff_max),
+        complained: false,
+    };
+    while let Some(work) = link.next_work() {
+        link.perform(work);
+    }
+}
+
+struct Link<'a> {
+    shared: &'a Shared,
+    closer: &'a Closer,
+    /// To the node that is the coordinator.
+    connection: Option<(i32, Connection)>,
+    backoff: Backoff,
+    /// The present trouble was mentioned in the log.
+    complained: bool,
+}
+
+impl Link<'_> {
+    fn next_work(&self) -> Option<Work> {
+        let mut core = self.shared.lock();
+        loop {
+            if core.closed {
+                return None;
+            }
+            let awaiting = core.assignment.awaiting_committed();
+            let group = core.group.as_mut()?;
+            let work = group.next(awaiting, Instant::now());
+            if group.news() {
+                self.shared.app.notify_all();
+            }
+            match work {
+                Work::Sleep(until) => core = self.shared.sleep(&self.shared.coordinator, core, until),
+                work => {
+                    group.busy(true);
+                    return Some(work);
+                }
+            }
+        }
+    }
+
+    fn perform(&mut self, work: Work) {
+        let outcome = match work {
+            Work::FindCoordinator => self.find().map_err(|error| (None, error)),
+            Work::Heartbeat(identity) => self.heartbeat(&identity).map_err(|error| (None, error)),
+            Work::Commit(commit) => self.commit(commit),
+            Work::Positions(asked) => self.positions(&asked).map_err(|error| (None, error)),
+            Work::Lookup(lookup) => match self.fetch_offsets(lookup.partitions.iter()) {
+                Ok(response) => Ok(self.group(|group| group.lookup_answered(lookup, &response))),
+                Err(error) => Err((Some(Work::Lookup(lookup)), error)),
+            },
+            Work::Leave(identity) => self.leave(&identity).map_err(|error| (None, error)),
+            Work::Sleep(_) => Ok(Answered::Done),
+        };
+        match outcome {
+            Ok(answered) => self.follow(answered),
+            Err((undone, error)) => self.fail(undone, error),
+        }
+        let mut core = self.shared.lock();
+        if let Some(group) = &mut core.group {
+            group.busy(false);
+        }
+        drop(core);
+        self.shared.app.notify_all();
+    }
+
+    /// Works on the group under the lock.
+    fn group<T: Default>(&self, change: impl FnOnce(&mut Group) -> T) -> T {
+        self.shared.lock().group.as_mut().map(change).unwrap_or_default()
+    }
+
+    fn follow(&mut self, answered: Answered) {
+        match answered {
+            Answered::Done => {
+                self.backoff.reset();
+                self.complained = false;
+            }
+            Answered::Later => {
+                let until = Instant::now() + self.backoff.next();
+                self.group(|group| group.postpone(until));
+            }
+            Answered::FindCoordinator => {
+                self.connection = None;
+                let until = Instant::now() + self.backoff.next();
+                self.group(|group| group.coordinator_lost(None, None, until));
+            }
+            Answered::Refused(error) => self.refuse(error),
+        }
+    }
+
+    /// The connection failed, or nobody knows the coordinator.
+    fn fail(&mut self, undone: Option<Work>, error: Error) {
+        self.connection = None;
+        if self.closer.is_closed() {
+            return;
+        }
+        let passing = error.is_retriable() || error.kind() == ErrorKind::Protocol;
+        let until = Instant::now() + if passing { self.backoff.next() } else { REFUSED_RETRY };
+        self.group(|group| group.coordinator_lost(undone, Some(&error), until));
+        if passing {
+            let group = self.shared.settings.group_id.as_deref().unwrap_or_default();
+            let level = if self.complained { log::Level::Debug } else { log::Level::Warn };
+            log::log!(level, "group {group}: no coordinator: {error}; still trying");
+            self.complained = true;
+            self.shared.cluster.request_refresh();
+        } else {
+            self.refuse(error);
+        }
+    }
+
+    /// Only a change on the broker's side can help: everyone is told, and it is tried again much later.
+    fn refuse(&self, error: Error) {
+        let mut core = self.shared.lock();
+        if let Some(group) = &mut core.group {
+            group.refused(&error);
+            group.postpone(Instant::now() + REFUSED_RETRY);
+        }
+        core.errors.push_back(error);
+    }
+
+    /// No call may hold back heartbeats for longer than the membership would survive.
+    fn deadline(&self) -> Deadline {
+        let settings = &self.shared.settings;
+        let request = Deadline::after("request.timeout.ms", settings.client.request_timeout);
+        request.min(Deadline::after("session.timeout.ms", settings.session_timeout))
+    }
+
+    fn call<R: Request>(&mut self, request: impl FnOnce(&Connection) -> R) -> Result<R::Response> {
+        let deadline = self.deadline();
+        let node = self.shared.lock().group.as_ref().and_then(|group| group.coordinator);
+        let node = node.ok_or_else(|| Error::new(ErrorKind::Unreachable, "the group's coordinator is not known"))?;
+        if !matches!(&self.connection, Some((known, connection)) if *known == node && !connection.is_ended()) {
+            self.connection = None;
+            let connection = self.shared.cluster.connect(node, self.closer, deadline)?;
+            self.connection = Some((node, connection));
+        }
+        match &mut self.connection {
+            Some((_, connection)) => {
+                let request = request(connection);
+                connection.call(&request, deadline)
+            }
+            None => Err(Closer::error()),
+        }
+    }
+
+    fn find(&mut self) -> Result<Answered> {
+        let deadline = self.deadline();
+        let group = self.shared.settings.group_id.clone().unwrap_or_default();
+        let mut connection = self.shared.cluster.connect_any(self.closer, deadline)?;
+        let version = connection.versions().negotiate::<FindCoordinatorRequest>()?;
+        let request = if version < 4 {
+            FindCoordinatorRequest { key: group.clone(), ..Default::default() }
+        } else {
+            FindCoordinatorRequest { coordinator_keys: vec![group.clone()], ..Default::default() }
+        };
+        let response = connection.call(&request, deadline)?;
+        let (code, message, node) = match response.coordinators.into_iter().next() {
+            Some(found) => (found.error_code, found.error_message, found.node_id),
+            None if version < 4 => (response.error_code, response.error_message, response.node_id),
+            None => return Err(Error::protocol("no coordinator in the answer").with_api(ApiKey::FindCoordinator)),
+        };
+        if !code.is_ok() {
+            let error = Error::broker_code(ApiKey::FindCoordinator, code, message.as_deref());
+            return Err(error.with_broker(connection.broker()));
+        }
+        log::debug!("group {group}: its coordinator is broker {node}");
+        let mut core = self.shared.lock();
+        if let Some(group) = &mut core.group {
+            group.coordinator_is(node);
+        }
+        drop(core);
+        self.shared.join.notify_all();
+        Ok(Answered::Done)
+    }
+
+    fn heartbeat(&mut self, identity: &Identity) -> Result<Answered> {
+        let settings = &self.shared.settings;
+        let request = HeartbeatRequest {
+            group_id: settings.group_id.clone().unwrap_or_default(),
+            generation_id: identity.generation,
+            member_id: identity.member_id.clone(),
+            group_instance_id: settings.group_instance_id.clone(),
+        };
+        let response = self.call(|_| request)?;
+        self.obey(response.throttle_time_ms);
+        Ok(self.group(|group| group.heartbeat_answered(identity, response.error_code)))
+    }
+
+    fn commit(&mut self, commit: Commit) -> Result<Answered, (Option<Work>, Error)> {
+        let settings = &self.shared.settings;
+        let mut topics: Vec<OffsetCommitRequestTopic> = Vec::new();
+        for (partition, committed) in &commit.offsets {
+            let entry = OffsetCommitRequestPartition {
+                partition_index: partition.partition,
+                committed_offset: committed.offset,
+                committed_leader_epoch: committed.leader_epoch,
+                ..Default::default()
+            };
+            match topics.last_mut().filter(|topic| topic.name == *partition.topic) {
+                Some(topic) => topic.partitions.push(entry),
+                None => topics.push(OffsetCommitRequestTopic {
+                    name: partition.topic.to_string(),
+                    partitions: vec![entry],
+                    ..Default::default()
+                }),
+            }
+        }
+        let request = OffsetCommitRequest {
+            group_id: settings.group_id.clone().unwrap_or_default(),
+            generation_id_or_member_epoch: commit.identity.generation,
+            member_id: commit.identity.member_id.clone(),
+            group_instance_id: settings.group_instance_id.clone(),
+            topics,
+            ..Default::default()
+        };
+        match self.call(|_| request) {
+            Ok(response) => {
+                self.obey(response.throttle_time_ms);
+                Ok(self.group(|group| group.commit_answered(commit, &response)))
+            }
+            Err(error) => Err((Some(Work::Commit(commit)), error)),
+        }
+    }
+
+    fn positions(&mut self, asked: &[(TopicPartition, super::Epoch)]) -> Result<Answered> {
+        let response = self.fetch_offsets(asked.iter().map(|(partition, _)| partition))?;
+        let mut core = self.shared.lock();
+        let Core { group, assignment, errors, check_unset, .. } = &mut *core;
+        let Some(group) = group else { return Ok(Answered::Done) };
+        let policy = self.shared.settings.auto_offset_reset;
+        let (answered, failures) = group.positions_answered(asked, &response, policy, assignment);
+        errors.extend(failures);
+        *check_unset = true;
+        drop(core);
+        self.shared.fetch.notify_all();
+        Ok(answered)
+    }
+
+    fn fetch_offsets<'p>(
+        &mut self,
+        partitions: impl Iterator<Item = &'p TopicPartition>,
+    ) -> Result<OffsetFetchResponse> {
+        let group_id = self.shared.settings.group_id.clone().unwrap_or_default();
+        let mut topics: Vec<(String, Vec<i32>)> = Vec::new();
+        for partition in partitions {
+            match topics.iter_mut().find(|(name, _)| **name == *partition.topic) {
+                Some((_, indexes)) => indexes.push(partition.partition),
+                None => topics.push((partition.topic.to_string(), vec![partition.partition])),
+            }
+        }
+        let response = self.call(|connection| {
+            // An unknown version fails in the call.
+            let version = connection.versions().negotiate::<OffsetFetchRequest>().unwrap_or_default();
+            if version < 8 {
+                let topics = topics
+                    .into_iter()
+                    .map(|(name, partition_indexes)| OffsetFetchRequestTopic { name, partition_indexes });
+                return OffsetFetchRequest { group_id, topics: Some(topics.collect()), ..Default::default() };
+            }
+            let topics = topics.into_iter().map(|(name, partition_indexes)| OffsetFetchRequestTopics {
+                name,
+                partition_indexes,
+                ..Default::default()
+            });
+            let group =
+                OffsetFetchRequestGroup { group_id, topics: Some(topics.collect()), ..Default::default() };
+            OffsetFetchRequest { groups: vec![group], ..Default::default() }
+        })?;
+        self.obey(response.throttle_time_ms);
+        Ok(response)
+    }
+
+    fn leave(&mut self, identity: &Identity) -> Result<Answered> {
+        let settings = &self.shared.settings;
+        let member = MemberIdentity {
+            member_id: identity.member_id.clone(),
+            group_instance_id: settings.group_instance_id.clone(),
+            reason: Some("the consumer is being closed, unsubscribed or is too slow to poll".to_owned()),
+        };
+        let group_id = settings.group_id.clone().unwrap_or_default();
+        let request = LeaveGroupRequest { group_id, members: vec![member], ..Default::default() };
+        let response = self.call(|_| request)?;
+        Ok(self.group(|group| match response.error_code {
+            ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_NOT_AVAILABLE => Answered::FindCoordinator,
+            ErrorCode::COORDINATOR_LOAD_IN_PROGRESS => Answered::Later,
+            code => {
+                if !code.is_ok() {
+                    log::debug!("group {}: leaving it was answered with {code}", group.id);
+                }
+                group.left(identity);
+                Answered::Done
+            }
+        }))
+    }
+
+    /// A broker that wants to be left alone for a while is.
+    fn obey(&self, throttle_time_ms: i32) {
+        if let Ok(ms @ 1..) = u64::try_from(throttle_time_ms) {
+            let until = Instant::now() + Duration::from_millis(ms);
+            self.group(|group| group.postpone(until));
+        }
+    }
+}

@@ -1,0 +1,542 @@
+//! The consumer's side of its group: what is to be told to and asked of the coordinator, in which order, and what the
+//! answers change.
+//!
+//! [`Group`] decides and remembers; it talks to nobody. The coordinator thread ([`coordinator`]) does what
+//! [`Group::next`] says; it never joins, because a broker may keep a join waiting for minutes and reads nothing else
+//! from that connection meanwhile. The join thread ([`join`]) does that, on a connection of its own.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::offsets::{Committed, Position};
+use super::subscription::{Assignment, Epoch, TopicPartition};
+use crate::clock::Deadline;
+use crate::kafka::config::{ConsumerSettings, OffsetReset};
+use crate::kafka::error::{Error, Result};
+use crate::kafka::protocol::messages::{OffsetCommitResponse, OffsetFetchResponse};
+use crate::kafka::protocol::{ApiKey, ErrorCode};
+use classic::{Attempt, Identity, Membership, Reaction};
+
+pub(super) mod classic;
+pub(super) mod coordinator;
+pub(super) mod join;
+
+/// Called with the outcome of an asynchronous commit.
+pub(super) type Callback = Box<dyn FnOnce(Result<()>) + Send>;
+
+/// Names a call of the application that waits for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Ticket(u64);
+
+/// Offsets on their way to the coordinator.
+pub(super) struct Commit {
+    identity: Identity,
+    offsets: BTreeMap<TopicPartition, Committed>,
+    /// Of the application's calls that wait for it.
+    tickets: Vec<Ticket>,
+    callbacks: Vec<Callback>,
+    until: Deadline,
+    /// Why it has not worked so far.
+    obstacle: Option<Error>,
+}
+
+/// A question for committed offsets.
+#[derive(Clone, Debug)]
+pub(super) struct Lookup {
+    ticket: Ticket,
+    partitions: Vec<TopicPartition>,
+}
+
+#[derive(Debug)]
+struct Leaving {
+    identity: Identity,
+    /// By then the coordinator has noticed by itself.
+    until: Instant,
+}
+
+/// What the coordinator thread does next.
+pub(super) enum Work {
+    FindCoordinator,
+    Heartbeat(Identity),
+    Commit(Commit),
+    /// The committed offsets of partitions that were just assigned.
+    Positions(Vec<(TopicPartition, Epoch)>),
+    Lookup(Lookup),
+    Leave(Identity),
+    /// Nothing until this moment, or until someone calls.
+    Sleep(Option<Instant>),
+}
+
+pub(super) struct Group {
+    pub id: String,
+    pub instance_id: Option<String>,
+    pub membership: Membership,
+    /// The node that coordinates the group, as far as known.
+    pub coordinator: Option<i32>,
+    /// What the join thread is to work on.
+    pub order: Option<Attempt>,
+    session_timeout: Duration,
+    commits: VecDeque<Commit>,
+    lookups: VecDeque<Lookup>,
+    leavings: VecDeque<Leaving>,
+    /// The coordinator thread is talking.
+    busy: bool,
+    /// Nothing but heartbeats before this moment: the broker asked for patience, or cannot answer yet.
+    not_before: Option<Instant>,
+    tickets: u64,
+    commit_answers: HashMap<Ticket, Result<()>>,
+    lookup_answers: HashMap<Ticket, Result<Vec<Option<i64>>>>,
+    /// Callbacks for the application's thread to call.
+    settled: Vec<(Callback, Result<()>)>,
+    /// Something happened that the application may be waiting for.
+    news: bool,
+}
+
+impl Group {
+    pub fn new(id: &str, settings: &ConsumerSettings, now: Instant) -> Self {
+        Self {
+            id: id.to_owned(),
+            instance_id: settings.group_instance_id.clone(),
+            membership: Membership::new(id, settings, now),
+            coordinator: None,
+            order: None,
+            session_timeout: settings.session_timeout,
+            commits: VecDeque::new(),
+            lookups: VecDeque::new(),
+            leavings: VecDeque::new(),
+            busy: false,
+            not_before: None,
+            tickets: 0,
+            commit_answers: HashMap::new(),
+            lookup_answers: HashMap::new(),
+            settled: Vec::new(),
+            news: false,
+        }
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
+    }
+
+    /// Queues a commit that the application waits for.
+    pub fn commit(&mut self, offsets: Vec<(TopicPartition, Committed)>, until: Deadline) -> Result<Ticket> {
+        let identity = self.membership.committer()?;
+        let ticket = self.ticket();
+        self.commits.push_back(Commit {
+            identity,
+            offsets: offsets.into_iter().collect(),
+            tickets: vec![ticket],
+            callbacks: Vec::new(),
+            until,
+            obstacle: None,
+        });
+        Ok(ticket)
+    }
+
+    /// Queues a commit that nobody waits for. One that still waits behind others takes these offsets in.
+    pub fn commit_async(
+        &mut self,
+        offsets: Vec<(TopicPartition, Committed)>,
+        until: Deadline,
+        callback: Option<Callback>,
+    ) {
+        let (identity, refusal) = match self.membership.committer() {
+            Ok(identity) => (identity, None),
+            Err(error) => (Identity::none(), Some(error)),
+        };
+        let commit = Commit {
+            identity,
+            offsets: offsets.into_iter().collect(),
+            tickets: Vec::new(),
+            callbacks: callback.into_iter().collect(),
+            until,
+            obstacle: None,
+        };
+        if let Some(error) = refusal {
+            return self.settle(commit, Err(error));
+        }
+        if commit.offsets.is_empty() {
+            return self.settle(commit, Ok(()));
+        }
+        match self.commits.back_mut().filter(|last| last.tickets.is_empty() && last.identity == commit.identity) {
+            Some(last) => {
+                last.offsets.extend(commit.offsets);
+                last.callbacks.extend(commit.callbacks);
+                last.until = until;
+            }
+            None => self.commits.push_back(commit),
+        }
+    }
+
+    /// The outcome of a commit, once there is one.
+    pub fn commit_answer(&mut self, ticket: Ticket) -> Option<Result<()>> {
+        self.commit_answers.remove(&ticket)
+    }
+
+    /// The application no longer waits for a commit. Returns why it has not worked so far.
+    pub fn forget_commit(&mut self, ticket: Ticket) -> Option<Error> {
+        let obstacle = self.commits.iter().find(|commit| commit.tickets.contains(&ticket))?.obstacle.clone();
+        self.commits.retain(|commit| !commit.tickets.contains(&ticket));
+        obstacle
+    }
+
+    /// Queues a question for committed offsets.
+    pub fn look_up(&mut self, partitions: Vec<TopicPartition>) -> Ticket {
+        let ticket = self.ticket();
+        self.lookups.push_back(Lookup { ticket, partitions });
+        ticket
+    }
+
+    /// The committed offsets in the order of the question, once they are there.
+    pub fn lookup_answer(&mut self, ticket: Ticket) -> Option<Result<Vec<Option<i64>>>> {
+        self.lookup_answers.remove(&ticket)
+    }
+
+    /// The application no longer waits for the answer.
+    pub fn forget_lookup(&mut self, ticket: Ticket) {
+        self.lookups.retain(|lookup| lookup.ticket != ticket);
+        self.lookup_answers.remove(&ticket);
+    }
+
+    /// Tells the coordinator, behind what is queued, that this member is gone. A static member only goes by its
+    /// session running out (KIP-345).
+    pub fn leave(&mut self, left: Option<Identity>, now: Instant) {
+        if let Some(identity) = left.filter(|_| self.instance_id.is_none()) {
+            self.leavings.push_back(Leaving { identity, until: now + self.session_timeout });
+        }
+    }
+
+    /// Whether nothing is left to tell the coordinator.
+    pub fn is_quiet(&self) -> bool {
+        self.commits.is_empty() && self.leavings.is_empty() && !self.busy
+    }
+
+    /// The callbacks of commits that have ended since it was last asked.
+    pub fn settled(&mut self) -> Vec<(Callback, Result<()>)> {
+        std::mem::take(&mut self.settled)
+    }
+
+    /// Whether something happened since it was last asked that the application may be waiting for.
+    pub fn news(&mut self) -> bool {
+        std::mem::take(&mut self.news)
+    }
+
+    /// What to do now. `awaiting` are the partitions whose position is to be the committed offset.
+    pub fn next(&mut self, awaiting: Vec<(TopicPartition, Epoch)>, now: Instant) -> Work {
+        let overdue = self.membership.poll_overdue(now);
+        self.leave(overdue, now);
+        self.leavings.retain(|leaving| now < leaving.until);
+        self.expire_commits(now);
+
+        let patient = self.not_before.filter(|moment| now < *moment);
+        let queued = !(self.commits.is_empty() && self.lookups.is_empty() && self.leavings.is_empty());
+        if self.coordinator.is_none() {
+            let wanted = queued || self.membership.wants_coordinator() || !awaiting.is_empty();
+            return if wanted && patient.is_none() {
+                Work::FindCoordinator
+            } else {
+                self.sleep([patient, self.membership.poll_due()])
+            };
+        }
+        if let Some(identity) = self.membership.heartbeat(now) {
+            return Work::Heartbeat(identity);
+        }
+        if patient.is_some() {
+            return self.sleep([patient, self.membership.next_due()]);
+        }
+        if let Some(commit) = self.commits.pop_front() {
+            return Work::Commit(commit);
+        }
+        if !awaiting.is_empty() {
+            return Work::Positions(awaiting);
+        }
+        if let Some(lookup) = self.lookups.pop_front() {
+            return Work::Lookup(lookup);
+        }
+        match self.leavings.front() {
+            Some(leaving) => Work::Leave(leaving.identity.clone()),
+            None => self.sleep([None, self.membership.next_due()]),
+        }
+    }
+
+    fn sleep(&self, dues: [Option<Instant>; 2]) -> Work {
+        let commits = self.commits.iter().map(|commit| commit.until.at);
+        let leavings = self.leavings.iter().map(|leaving| leaving.until);
+        Work::Sleep(commits.chain(leavings).chain(dues.into_iter().flatten()).min())
+    }
+
+    fn expire_commits(&mut self, now: Instant) {
+        for index in (0..self.commits.len()).rev() {
+            if self.commits[index].until.passed(now)
+                && let Some(commit) = self.commits.remove(index)
+            {
+                let error = expired(&commit.until, commit.obstacle.as_ref());
+                self.settle(commit, Err(error));
+            }
+        }
+    }
+
+    /// Tells everyone who waits for this commit how it ended.
+    fn settle(&mut self, commit: Commit, outcome: Result<()>) {
+        if let (Err(error), true) = (&outcome, commit.tickets.is_empty()) {
+            log::warn!("group {}: an asynchronous commit failed: {error}", self.id);
+        }
+        for ticket in commit.tickets {
+            self.commit_answers.insert(ticket, outcome.clone());
+        }
+        self.settled.extend(commit.callbacks.into_iter().map(|callback| (callback, outcome.clone())));
+        self.news = true;
+    }
+
+    /// Work was taken and is being done, or was.
+    pub fn busy(&mut self, busy: bool) {
+        self.busy = busy;
+        self.news |= !busy;
+    }
+
+    /// The coordinator was found.
+    pub fn coordinator_is(&mut self, node: i32) {
+        self.coordinator = Some(node);
+        self.not_before = None;
+    }
+
+    /// The coordinator is not there, or not the coordinator (any more). Work that was not done comes back to the front.
+    pub fn coordinator_lost(&mut self, undone: Option<Work>, error: Option<&Error>, retry_at: Instant) {
+        self.coordinator = None;
+        self.postpone(retry_at);
+        self.membership.heartbeat_failed(retry_at);
+        match undone {
+            Some(Work::Commit(mut commit)) => {
+                commit.obstacle = error.cloned().or(commit.obstacle);
+                self.commits.push_front(commit);
+            }
+            Some(Work::Lookup(lookup)) => self.lookups.push_front(lookup),
+            _ => {}
+        }
+    }
+
+    /// Nothing but heartbeats before this moment.
+    pub fn postpone(&mut self, until: Instant) {
+        self.not_before = Some(self.not_before.map_or(until, |moment| moment.max(until)));
+    }
+
+    /// The group cannot be used. Everything that waits is told so.
+    pub fn refused(&mut self, error: &Error) {
+        for commit in std::mem::take(&mut self.commits) {
+            self.settle(commit, Err(error.clone()));
+        }
+        for lookup in std::mem::take(&mut self.lookups) {
+            self.lookup_answers.insert(lookup.ticket, Err(error.clone()));
+        }
+        self.leavings.clear();
+        self.news = true;
+    }
+
+    /// A heartbeat was answered.
+    pub fn heartbeat_answered(&mut self, sent: &Identity, code: ErrorCode) -> Answered {
+        match self.membership.heard(sent, code) {
+            Reaction::FindCoordinator => Answered::FindCoordinator,
+            Reaction::Wake => {
+                self.news = true;
+                Answered::Done
+            }
+            Reaction::Nothing if code == ErrorCode::REBALANCE_IN_PROGRESS => Answered::Done,
+            Reaction::Nothing if code.is_ok() || code.is_retriable() => Answered::Done,
+            Reaction::Nothing => Answered::Refused(Error::broker_code(ApiKey::Heartbeat, code, None)),
+        }
+    }
+
+    /// The coordinator left.
+    pub fn left(&mut self, identity: &Identity) {
+        self.leavings.retain(|leaving| leaving.identity != *identity);
+        self.news = true;
+    }
+
+    /// A commit was answered, partition by partition. What may succeed later goes back to the front of the queue.
+    pub fn commit_answered(&mut self, mut commit: Commit, response: &OffsetCommitResponse) -> Answered {
+        let mut answer = Answered::Done;
+        for (partition, code) in commit_codes(response) {
+            let Some((partition, _)) = commit.offsets.get_key_value(&partition) else { continue };
+            let partition = partition.clone();
+            match code {
+                ErrorCode::NONE => {
+                    commit.offsets.remove(&partition);
+                }
+                ErrorCode::UNKNOWN_MEMBER_ID
+                | ErrorCode::ILLEGAL_GENERATION
+                | ErrorCode::FENCED_INSTANCE_ID
+                | ErrorCode::REBALANCE_IN_PROGRESS => {
+                    self.membership.heard(&commit.identity, code);
+                    let error = commit_too_late(&self.id, code);
+                    self.settle(commit, Err(error));
+                    return Answered::Done;
+                }
+                code if code.is_retriable() => {
+                    let error = Error::broker_code(ApiKey::OffsetCommit, code, None);
+                    commit.obstacle = Some(error.with_partition(&*partition.topic, partition.partition));
+                    let lost = matches!(code, ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_NOT_AVAILABLE);
+                    answer = if lost { Answered::FindCoordinator } else { Answered::Later };
+                }
+                code => {
+                    let error = Error::broker_code(ApiKey::OffsetCommit, code, None);
+                    let error = error.with_partition(&*partition.topic, partition.partition);
+                    self.settle(commit, Err(error));
+                    return Answered::Done;
+                }
+            }
+        }
+        match answer {
+            Answered::Done if commit.offsets.is_empty() => self.settle(commit, Ok(())),
+            Answered::Done => {
+                let missing = commit.offsets.keys().next().map(ToString::to_string).unwrap_or_default();
+                let error = Error::protocol(format!("the answer to a commit says nothing of {missing}"));
+                self.settle(commit, Err(error.with_api(ApiKey::OffsetCommit)));
+            }
+            _ => self.commits.push_front(commit),
+        }
+        answer
+    }
+
+    /// The committed offsets of assigned partitions were answered. Returns what comes next, and errors to tell.
+    pub fn positions_answered(
+        &mut self,
+        asked: &[(TopicPartition, Epoch)],
+        response: &OffsetFetchResponse,
+        policy: OffsetReset,
+        assignment: &mut Assignment,
+    ) -> (Answered, Vec<Error>) {
+        let (group_code, mut offsets) = fetched_offsets(response);
+        if let Some(answer) = self.lookup_refused(group_code) {
+            return (answer, Vec::new());
+        }
+        let (mut answer, mut errors) = (Answered::Done, Vec::new());
+        for (partition, epoch) in asked {
+            match offsets.remove(partition) {
+                Some(Ok(committed)) => {
+                    if let Some(Committed { offset, .. }) = committed {
+                        log::debug!("{partition}: starting at the committed offset {offset}");
+                    }
+                    assignment.committed_is(partition, *epoch, committed, policy);
+                }
+                Some(Err(code)) if !code.is_retriable() => {
+                    let error = Error::broker_code(ApiKey::OffsetFetch, code, None);
+                    errors.push(error.with_partition(&*partition.topic, partition.partition));
+                    if let Some(held) = assignment.current(partition, *epoch) {
+                        held.position = Position::Unset;
+                        held.reported = true;
+                    }
+                }
+                Some(Err(_)) | None => answer = Answered::Later,
+            }
+        }
+        self.news = true;
+        (answer, errors)
+    }
+
+    /// A question of the application was answered.
+    pub fn lookup_answered(&mut self, lookup: Lookup, response: &OffsetFetchResponse) -> Answered {
+        let (group_code, mut offsets) = fetched_offsets(response);
+        if let Some(answer) = self.lookup_refused(group_code) {
+            self.lookups.push_front(lookup);
+            return answer;
+        }
+        let answers = lookup.partitions.iter().map(|partition| match offsets.remove(partition) {
+            Some(Ok(committed)) => Ok(committed.map(|committed| committed.offset)),
+            Some(Err(code)) => {
+                let error = Error::broker_code(ApiKey::OffsetFetch, code, None);
+                Err(error.with_partition(&*partition.topic, partition.partition))
+            }
+            None => Ok(None),
+        });
+        let outcome: Result<Vec<_>> = answers.collect();
+        if outcome.as_ref().is_err_and(Error::is_retriable) {
+            self.lookups.push_front(lookup);
+            return Answered::Later;
+        }
+        self.lookup_answers.insert(lookup.ticket, outcome);
+        self.news = true;
+        Answered::Done
+    }
+
+    fn lookup_refused(&self, code: ErrorCode) -> Option<Answered> {
+        match code {
+            ErrorCode::NONE => None,
+            ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_NOT_AVAILABLE => Some(Answered::FindCoordinator),
+            code if code.is_retriable() => Some(Answered::Later),
+            code => Some(Answered::Refused(Error::broker_code(ApiKey::OffsetFetch, code, None))),
+        }
+    }
+}
+
+/// What the coordinator thread makes of an answer.
+#[derive(Debug, Default)]
+pub(super) enum Answered {
+    #[default]
+    Done,
+    /// Go on after a backoff.
+    Later,
+    /// The same, once the coordinator is found anew.
+    FindCoordinator,
+    /// This client may not do it.
+    Refused(Error),
+}
+
+/// A deadline passed before what the application asked for was done; `obstacle` is why.
+pub(super) fn expired(deadline: &Deadline, obstacle: Option<&Error>) -> Error {
+    match obstacle {
+        Some(obstacle) => Error::timeout(deadline, format_args!("committing offsets (last failure: {obstacle})")),
+        None => Error::timeout(deadline, "committing offsets"),
+    }
+}
+
+fn commit_too_late(group: &str, code: ErrorCode) -> Error {
+    let why = match code {
+        ErrorCode::REBALANCE_IN_PROGRESS => "is rebalancing: poll, and commit what was processed when it is over",
+        ErrorCode::FENCED_INSTANCE_ID => "has another member with the same group.instance.id: give each its own",
+        _ => {
+            "has gone on without this consumer, whose partitions may belong to others now: the time between two polls \
+             was longer than max.poll.interval.ms, or no heartbeat came through within session.timeout.ms"
+        }
+    };
+    Error::broker_code(ApiKey::OffsetCommit, code, Some(&format!("cannot commit: group {group} {why}")))
+}
+
+/// What became of each partition of a commit. A partition named twice counts once.
+fn commit_codes(response: &OffsetCommitResponse) -> BTreeMap<TopicPartition, ErrorCode> {
+    let mut codes = BTreeMap::new();
+    for topic in &response.topics {
+        for partition in &topic.partitions {
+            let key = TopicPartition::new(&*topic.name, partition.partition_index);
+            codes.entry(key).or_insert(partition.error_code);
+        }
+    }
+    codes
+}
+
+type FetchedOffsets = BTreeMap<TopicPartition, Result<Option<Committed>, ErrorCode>>;
+
+/// The answer in both its shapes: for one group, and for many of which only one was asked.
+fn fetched_offsets(response: &OffsetFetchResponse) -> (ErrorCode, FetchedOffsets) {
+    let mut offsets = FetchedOffsets::new();
+    let mut put = |topic: &str, partition: i32, offset: i64, leader_epoch: i32, code: ErrorCode| {
+        let committed = (offset >= 0).then_some(Committed { offset, leader_epoch });
+        let entry = offsets.entry(TopicPartition::new(topic, partition));
+        entry.or_insert(if code.is_ok() { Ok(committed) } else { Err(code) });
+    };
+    for topic in &response.topics {
+        for p in &topic.partitions {
+            put(&topic.name, p.partition_index, p.committed_offset, p.committed_leader_epoch, p.error_code);
+        }
+    }
+    let mut code = response.error_code;
+    if let Some(group) = response.groups.first() {
+        code = group.error_code;
+        for topic in &group.topics {
+            for p in &topic.partitions {
+                put(&topic.name, p.partition_index, p.committed_offset, p.committed_leader_epoch, p.error_code);
+            }
+        }
+    }
+    (code, offsets)
+}

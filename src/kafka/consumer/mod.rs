@@ -1,0 +1,664 @@
+//! The consumer: topics shared out by a group, or partitions of one's own choice, read from a position on.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `subscription.rs` | what was asked for, what is held, and the epochs that tell late answers from present ones |
+//! | `offsets.rs` | positions: committed, reset, advanced |
+//! | `core.rs` | what the threads share, behind one lock |
+//! | `fetcher.rs` | a thread per leader that fetches ahead |
+//! | `fetch_buffer.rs`, `records.rs` | what was fetched; what `poll` hands over of it |
+//! | `group/` | membership, heartbeats, commits (the coordinator thread), joins (the join thread) |
+//! | `assignor.rs` | how a leader shares partitions out |
+//!
+//! Non-obvious: the application learns of revoked and assigned partitions inside `poll` only, on its own thread.
+//! Nothing is committed that it did not ask for. A position moves when records are handed over.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, MutexGuard};
+use std::time::{Duration, Instant};
+
+use crate::clock::Deadline;
+use crate::kafka::cluster::Cluster;
+use crate::kafka::config::{Config, names};
+use crate::kafka::error::{Error, ErrorKind, Result};
+use core::{Core, Shared};
+use group::classic::Step;
+use group::{Callback, Group, expired};
+use offsets::{Committed, LogEnd, Position};
+use subscription::{Listed, Subscription};
+
+mod assignor;
+mod core;
+mod fetch_buffer;
+mod fetcher;
+mod group;
+mod offsets;
+mod records;
+mod subscription;
+
+pub use records::{ConsumerRecord, Records, RecordsIter};
+pub use subscription::TopicPartition;
+
+/// What a rebalance does to a consumer; told to the listener of [`Consumer::subscribe_with`] inside
+/// [`poll`](Consumer::poll) and [`close`](Consumer::close).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rebalance {
+    /// These partitions are about to go to others. They are still held: this is the moment to commit.
+    Revoked(Vec<TopicPartition>),
+    /// These partitions were assigned. No record of them has been handed over yet: this is the moment to seek.
+    Assigned(Vec<TopicPartition>),
+    /// These partitions were held and may belong to others already, because membership ended: by `session.timeout.ms`,
+    /// `max.poll.interval.ms`, or another member with the same `group.instance.id`. Commits for them fail.
+    Lost(Vec<TopicPartition>),
+}
+
+type Listener = Box<dyn FnMut(&mut Consumer, &Rebalance) + Send>;
+
+/// Reads records from Kafka.
+///
+/// With [`subscribe`](Self::subscribe) the members of a group (`group.id`) share the partitions of the topics; with
+/// [`assign`](Self::assign) a consumer reads the partitions it names. Either way [`poll`](Self::poll) hands over
+/// records, which threads of the consumer fetch ahead, and must be called again within `max.poll.interval.ms`. Offsets
+/// are committed only by the commit calls.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// # use krs::kafka::consumer::Consumer;
+/// # fn main() -> krs::Result<()> {
+/// let config = krs::Config::new().set("bootstrap.servers", "localhost:9092")?.set("group.id", "readers")?;
+/// let mut consumer = Consumer::connect(&config)?;
+/// consumer.subscribe(["greetings"])?;
+/// loop {
+///     for record in &consumer.poll(Duration::from_millis(100))? {
+///         println!("{}-{}@{} {:?}", record.topic(), record.partition(), record.offset(), record.value());
+///     }
+///     consumer.commit()?;
+/// }
+/// # }
+/// ```
+///
+/// Dropping it without [`close`](Self::close) waits for nothing and tells the group nothing: its partitions are free
+/// after `session.timeout.ms`.
+pub struct Consumer {
+    shared: Arc<Shared>,
+    /// Out while it is being called.
+    listener: Option<Listener>,
+    in_listener: bool,
+    /// While closing: what calls of the listener must keep to.
+    limit: Option<Deadline>,
+}
+
+impl fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let core = self.shared.lock();
+        f.debug_struct("Consumer")
+            .field("group", &self.shared.settings.group_id)
+            .field("subscription", &core.subscription)
+            .field("assignment", &core.assignment.list())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Consumer {
+    /// A consumer with these properties, once a broker was reached.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] for wrong properties; [`ErrorKind::Unreachable`] or [`ErrorKind::Refused`] if no broker
+    /// could be used, with what happened at each.
+    pub fn connect(config: &Config) -> Result<Self> {
+        let settings = config.consumer()?;
+        let cluster = Cluster::start(Arc::clone(&settings.client))?;
+        let shared = Shared::new(settings, cluster);
+        Ok(Self { shared, listener: None, in_listener: false, limit: None })
+    }
+
+    /// Joins the group of `group.id` and reads its share of these topics, in place of those before. A topic that does
+    /// not exist yet is waited for. Joining happens in the calls of [`poll`](Self::poll) that follow.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] without `group.id` or for an impossible name; [`ErrorKind::State`] while partitions are
+    /// [assigned](Self::assign) by hand.
+    pub fn subscribe(&mut self, topics: impl IntoIterator<Item = impl AsRef<str>>) -> Result<()> {
+        self.set_topics(topics)?;
+        self.listener = None;
+        Ok(())
+    }
+
+    /// The same, with a listener that is told of every rebalance, on the thread that calls [`poll`](Self::poll) or
+    /// [`close`](Self::close). It may commit and seek, but not poll. The time it takes counts against
+    /// `max.poll.interval.ms`.
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    pub fn subscribe_with(
+        &mut self,
+        topics: impl IntoIterator<Item = impl AsRef<str>>,
+        listener: impl FnMut(&mut Consumer, &Rebalance) + Send + 'static,
+    ) -> Result<()> {
+        self.set_topics(topics)?;
+        self.listener = Some(Box::new(listener));
+        Ok(())
+    }
+
+    fn set_topics(&mut self, topics: impl IntoIterator<Item = impl AsRef<str>>) -> Result<()> {
+        let topics: BTreeSet<String> = topics.into_iter().map(|topic| topic.as_ref().to_owned()).collect();
+        for topic in &topics {
+            names::check_topic(topic)?;
+        }
+        if topics.is_empty() {
+            return Err(Error::config("subscribe needs at least one topic; unsubscribe ends a subscription"));
+        }
+        let shared = Arc::clone(&self.shared);
+        let mut core = usable(&shared)?;
+        if core.subscription == Subscription::Partitions {
+            return Err(Error::state("partitions are assigned by hand: unsubscribe before subscribing to topics"));
+        }
+        group(&mut core)?;
+        shared.start_group(&mut core)?;
+        shared.cluster.track(topics.iter().map(String::as_str));
+        let subscription = Subscription::Topics(topics);
+        if core.subscription != subscription {
+            core.subscription = subscription;
+            let group = group(&mut core)?;
+            group.membership.polling(false, Instant::now());
+            group.membership.subscribe();
+            shared.interrupt_join(&core);
+        }
+        shared.follow_metadata(&mut core);
+        Ok(())
+    }
+
+    /// Reads exactly these partitions, without sharing. Partitions that were assigned before keep their position; new
+    /// ones start where the group (`group.id`) last committed, or where `auto.offset.reset` says. An empty list is
+    /// [`unsubscribe`](Self::unsubscribe).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] for an impossible name; [`ErrorKind::State`] while subscribed to topics.
+    pub fn assign(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        for partition in partitions {
+            names::check_topic(&partition.topic)?;
+            if partition.partition < 0 {
+                return Err(Error::config(format!("{partition} is not a partition: they count from 0")));
+            }
+        }
+        if partitions.is_empty() {
+            return self.unsubscribe();
+        }
+        let shared = Arc::clone(&self.shared);
+        let mut core = usable(&shared)?;
+        if matches!(core.subscription, Subscription::Topics(_)) {
+            return Err(Error::state("subscribed to topics: unsubscribe before assigning partitions by hand"));
+        }
+        core.subscription = Subscription::Partitions;
+        for gone in core.assignment.list().iter().filter(|held| !partitions.contains(held)) {
+            core.assignment.remove(gone);
+            core.buffer.remove(gone);
+        }
+        let start = if core.group.is_some() {
+            shared.start_group(&mut core)?;
+            Position::Committed
+        } else {
+            core.check_unset = true;
+            Position::reset(shared.settings.auto_offset_reset)
+        };
+        for partition in partitions {
+            core.assignment.add(partition.clone(), start);
+        }
+        shared.cluster.track(partitions.iter().map(|partition| &*partition.topic));
+        shared.follow_metadata(&mut core);
+        Ok(())
+    }
+
+    /// Ends the subscription or assignment and leaves the group. Partitions held are let go without telling the
+    /// listener.
+    ///
+    /// # Errors
+    /// [`ErrorKind::State`] once the consumer is closed.
+    pub fn unsubscribe(&mut self) -> Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let mut core = usable(&shared)?;
+        core.subscription = Subscription::Nothing;
+        core.drop_partitions();
+        if let Some(group) = &mut core.group {
+            let left = group.membership.leave();
+            group.leave(left, Instant::now());
+        }
+        shared.interrupt_join(&core);
+        drop(core);
+        shared.wake_all();
+        if !self.in_listener {
+            self.listener = None;
+        }
+        Ok(())
+    }
+
+    /// Hands over records: as soon as there are any, and after `timeout` without any at the latest. At most
+    /// `max.poll.records`. Never waits for a broker longer than that; a zero timeout only looks.
+    ///
+    /// Joining the group and rebalances happen in here, so the listener of
+    /// [`subscribe_with`](Self::subscribe_with) is called in here, and takes the time it takes.
+    ///
+    /// # Errors
+    /// What needs the application's attention, each once; the next call goes on. Among them:
+    /// [`ErrorKind::Corrupt`], with the partition and the offset where it stopped, while others go on;
+    /// [`ErrorKind::OffsetOutOfRange`] with `auto.offset.reset=none`; [`ErrorKind::Refused`] for missing rights;
+    /// [`ErrorKind::State`] without subscription.
+    pub fn poll(&mut self, timeout: Duration) -> Result<Records> {
+        if self.in_listener {
+            return Err(Error::state("poll cannot be called by the listener of a rebalance"));
+        }
+        let started = Instant::now();
+        let deadline = started.checked_add(timeout);
+        let shared = Arc::clone(&self.shared);
+        let mut core = usable(&shared)?;
+        if core.subscription == Subscription::Nothing {
+            return Err(Error::state("nothing to poll: subscribe to topics or assign partitions first"));
+        }
+        enter(&mut core, true, started);
+        let mut now = started;
+        let outcome = loop {
+            if let Some(error) = core.errors.pop_front() {
+                break Err(error);
+            }
+            if let Some(group) = &mut core.group {
+                let settled = group.settled();
+                if !settled.is_empty() {
+                    drop(core);
+                    answer(settled);
+                    core = shared.lock();
+                    continue;
+                }
+            }
+            match step(&mut core, now) {
+                None => {}
+                Some(Step::Fail(error)) => break Err(error),
+                Some(step) => {
+                    enter(&mut core, false, now);
+                    drop(core);
+                    let followed = self.follow(step);
+                    core = shared.lock();
+                    now = Instant::now();
+                    enter(&mut core, true, now);
+                    if let Err(error) = followed {
+                        break Err(error);
+                    }
+                    continue;
+                }
+            }
+            match core.take(&shared, shared.settings.max_poll_records) {
+                Err(error) => break Err(error),
+                Ok(taken) if taken.count > 0 => break Ok(Records::new(taken.runs, taken.count)),
+                Ok(_) => {}
+            }
+            if deadline.is_some_and(|deadline| now >= deadline) {
+                break Ok(Records::default());
+            }
+            let due = core.group.as_ref().and_then(|group| group.membership.step_due());
+            core = shared.sleep(&shared.app, core, deadline.into_iter().chain(due).min());
+            now = Instant::now();
+        };
+        enter(&mut core, false, now);
+        outcome
+    }
+
+    /// Does what membership asks for, without the lock.
+    fn follow(&mut self, step: Step) -> Result<()> {
+        let shared = Arc::clone(&self.shared);
+        match step {
+            Step::Revoke | Step::Lose => {
+                let partitions = shared.lock().assignment.list();
+                let (group, list) = (shared.settings.group_id.as_deref().unwrap_or_default(), Listed(&partitions));
+                let event = if matches!(step, Step::Revoke) {
+                    log::info!("group {group}: giving up {list}");
+                    Rebalance::Revoked(partitions)
+                } else {
+                    log::warn!("group {group}: lost {list}");
+                    Rebalance::Lost(partitions)
+                };
+                self.tell(&event);
+                let mut core = shared.lock();
+                core.drop_partitions();
+                if let Some(group) = &mut core.group {
+                    group.membership.let_go();
+                }
+            }
+            Step::Join(attempt) => {
+                let mut core = shared.lock();
+                if let Some(group) = &mut core.group {
+                    group.order = Some(attempt);
+                }
+                drop(core);
+                shared.coordinator.notify_all();
+                shared.join.notify_all();
+            }
+            Step::Assign(partitions) => {
+                let mut core = shared.lock();
+                for partition in &partitions {
+                    core.assignment.add(partition.clone(), Position::Committed);
+                }
+                shared.cluster.track(partitions.iter().map(|partition| &*partition.topic));
+                shared.follow_metadata(&mut core);
+                drop(core);
+                self.tell(&Rebalance::Assigned(partitions));
+            }
+            Step::Fail(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Calls the listener, if there is one. It may replace itself by subscribing anew.
+    fn tell(&mut self, event: &Rebalance) {
+        let Some(mut listener) = self.listener.take() else { return };
+        self.in_listener = true;
+        listener(self, event);
+        self.in_listener = false;
+        self.listener.get_or_insert(listener);
+    }
+
+    /// Commits the positions of all partitions held, and waits until the group has them: everything that was handed
+    /// over counts as processed. Waits up to `default.api.timeout.ms`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::State`] or [`ErrorKind::Broker`] if this consumer is no longer the one to commit: membership was
+    /// lost, or the group is rebalancing. [`ErrorKind::Timeout`] with the last obstacle. [`ErrorKind::Config`] without
+    /// `group.id`.
+    pub fn commit(&self) -> Result<()> {
+        let offsets = self.shared.lock().assignment.positions();
+        self.commit_and_wait(offsets)
+    }
+
+    /// Commits these offsets, each the next one to read, and waits as [`commit`](Self::commit) does.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit); [`ErrorKind::Config`] for a negative offset.
+    pub fn commit_offsets(&self, offsets: &[(TopicPartition, i64)]) -> Result<()> {
+        let mut commit = Vec::with_capacity(offsets.len());
+        for (partition, offset) in offsets {
+            check_offset(partition, *offset)?;
+            commit.push((partition.clone(), Committed { offset: *offset, leader_epoch: -1 }));
+        }
+        self.commit_and_wait(commit)
+    }
+
+    fn commit_and_wait(&self, offsets: Vec<(TopicPartition, Committed)>) -> Result<()> {
+        let until = self.api_deadline();
+        let mut core = usable(&self.shared)?;
+        let group = group(&mut core)?;
+        if offsets.is_empty() {
+            return group.membership.committer().map(|_| ());
+        }
+        let ticket = group.commit(offsets, until)?;
+        self.shared.start_group(&mut core)?;
+        self.shared.coordinator.notify_all();
+        let outcome = loop {
+            let Some(group) = &mut core.group else { break Ok(()) };
+            if let Some(outcome) = group.commit_answer(ticket) {
+                break outcome;
+            }
+            if until.passed(Instant::now()) {
+                let obstacle = group.forget_commit(ticket);
+                break Err(expired(&until, obstacle.as_ref()));
+            }
+            core = self.shared.sleep(&self.shared.app, core, Some(until.at));
+        };
+        drop(core);
+        self.answer_callbacks();
+        outcome
+    }
+
+    /// Commits the positions of all partitions held, without waiting. Commits arrive in the order in which they were
+    /// made; while one is under way, those made meanwhile become one. A failure is logged.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] without `group.id`; [`ErrorKind::State`] once the consumer is closed.
+    pub fn commit_async(&self) -> Result<()> {
+        self.commit_later(None)
+    }
+
+    /// The same, with a callback for the outcome. It is called by a later [`poll`](Self::poll),
+    /// [`commit`](Self::commit) or [`close`](Self::close), on the thread that makes that call.
+    ///
+    /// # Errors
+    /// As [`commit_async`](Self::commit_async); the callback is not called then.
+    pub fn commit_async_with(&self, callback: impl FnOnce(Result<()>) + Send + 'static) -> Result<()> {
+        self.commit_later(Some(Box::new(callback)))
+    }
+
+    fn commit_later(&self, callback: Option<Callback>) -> Result<()> {
+        let until = self.api_deadline();
+        let mut core = usable(&self.shared)?;
+        let offsets = core.assignment.positions();
+        group(&mut core)?.commit_async(offsets, until, callback);
+        self.shared.start_group(&mut core)?;
+        drop(core);
+        self.shared.coordinator.notify_all();
+        Ok(())
+    }
+
+    /// Reads on at `offset` in this partition, which must be held. What was fetched of it before is dropped.
+    ///
+    /// # Errors
+    /// [`ErrorKind::State`] if the partition is not held; [`ErrorKind::Config`] for a negative offset.
+    pub fn seek(&self, partition: &TopicPartition, offset: i64) -> Result<()> {
+        check_offset(partition, offset)?;
+        self.relocate(std::slice::from_ref(partition), Position::At { offset, leader_epoch: -1 })
+    }
+
+    /// Reads on at the first record that there is in each of these partitions; all that are held if none is named.
+    ///
+    /// # Errors
+    /// [`ErrorKind::State`] if one of them is not held.
+    pub fn seek_to_beginning(&self, partitions: &[TopicPartition]) -> Result<()> {
+        self.relocate(partitions, Position::End(LogEnd::Beginning))
+    }
+
+    /// Reads on behind the last record that there is in each of these partitions; all that are held if none is named.
+    ///
+    /// # Errors
+    /// [`ErrorKind::State`] if one of them is not held.
+    pub fn seek_to_end(&self, partitions: &[TopicPartition]) -> Result<()> {
+        self.relocate(partitions, Position::End(LogEnd::End))
+    }
+
+    fn relocate(&self, partitions: &[TopicPartition], position: Position) -> Result<()> {
+        let mut core = usable(&self.shared)?;
+        for partition in partitions {
+            core.must_hold(partition)?;
+        }
+        let all = if partitions.is_empty() { core.assignment.list() } else { partitions.to_vec() };
+        for partition in &all {
+            core.assignment.relocate(partition, position);
+            core.buffer.remove(partition);
+        }
+        drop(core);
+        self.shared.fetch.notify_all();
+        Ok(())
+    }
+
+    /// Hands over no more records of these partitions until they are [resumed](Self::resume) or revoked.
+    ///
+    /// # Errors
+    /// [`ErrorKind::State`] if one of them is not held.
+    pub fn pause(&self, partitions: &[TopicPartition]) -> Result<()> {
+        self.set_paused(partitions, true)
+    }
+
+    /// Takes up paused partitions again, where they were.
+    ///
+    /// # Errors
+    /// [`ErrorKind::State`] if one of them is not held.
+    pub fn resume(&self, partitions: &[TopicPartition]) -> Result<()> {
+        self.set_paused(partitions, false)
+    }
+
+    fn set_paused(&self, partitions: &[TopicPartition], paused: bool) -> Result<()> {
+        let mut core = usable(&self.shared)?;
+        for partition in partitions {
+            core.must_hold(partition)?;
+        }
+        for partition in partitions {
+            if let Some(held) = core.assignment.get_mut(partition) {
+                held.paused = paused;
+            }
+        }
+        drop(core);
+        self.shared.fetch.notify_all();
+        Ok(())
+    }
+
+    /// The partitions that are paused.
+    pub fn paused(&self) -> Vec<TopicPartition> {
+        let core = self.shared.lock();
+        core.assignment.iter().filter(|(_, held)| held.paused).map(|(partition, _)| partition.clone()).collect()
+    }
+
+    /// The partitions held, in order.
+    pub fn assignment(&self) -> Vec<TopicPartition> {
+        self.shared.lock().assignment.list()
+    }
+
+    /// The offset of the next record to be handed over. Waits up to `default.api.timeout.ms` while it is still being
+    /// asked for.
+    ///
+    /// # Errors
+    /// [`ErrorKind::State`] if the partition is not held; [`ErrorKind::OffsetOutOfRange`] if it has no position;
+    /// [`ErrorKind::Timeout`].
+    pub fn position(&self, partition: &TopicPartition) -> Result<i64> {
+        let until = self.api_deadline();
+        let mut core = usable(&self.shared)?;
+        loop {
+            core.must_hold(partition)?;
+            match core.assignment.get(partition).map(|held| held.position) {
+                Some(Position::At { offset, .. }) => return Ok(offset),
+                Some(Position::Unset) => return Err(offsets::no_position(partition)),
+                _ if until.passed(Instant::now()) => {
+                    return Err(Error::timeout(&until, format_args!("looking up the position in {partition}")));
+                }
+                _ => core = self.shared.sleep(&self.shared.app, core, Some(until.at)),
+            }
+        }
+    }
+
+    /// What the group has committed for these partitions, in their order; none where nothing is committed. Asks the
+    /// coordinator, for up to `default.api.timeout.ms`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] without `group.id`; [`ErrorKind::Timeout`]; whatever the coordinator refuses.
+    pub fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<Option<i64>>> {
+        let until = self.api_deadline();
+        let mut core = usable(&self.shared)?;
+        let ticket = group(&mut core)?.look_up(partitions.to_vec());
+        self.shared.start_group(&mut core)?;
+        self.shared.coordinator.notify_all();
+        loop {
+            let group = group(&mut core)?;
+            if let Some(answer) = group.lookup_answer(ticket) {
+                return answer;
+            }
+            if until.passed(Instant::now()) {
+                group.forget_lookup(ticket);
+                return Err(Error::timeout(&until, "asking for committed offsets"));
+            }
+            core = self.shared.sleep(&self.shared.app, core, Some(until.at));
+        }
+    }
+
+    /// Ends the consumer within about `timeout`, whatever the brokers do: revokes what it holds, so that the listener
+    /// can commit, finishes commits that are under way, leaves the group, and ends all threads.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Timeout`] if the group could not be told in time; the consumer is closed all the same, and its
+    /// partitions are free after `session.timeout.ms`.
+    pub fn close(mut self, timeout: Duration) -> Result<()> {
+        let until = Deadline::after("the time given to close", timeout);
+        self.limit = Some(until);
+        let shared = Arc::clone(&self.shared);
+        let now = Instant::now();
+        let mut core = shared.lock();
+        let holds = matches!(core.subscription, Subscription::Topics(_)) && !core.assignment.is_empty();
+        let lost = core.group.as_ref().is_some_and(|group| group.membership.committer().is_err());
+        drop(core);
+        if holds && !self.in_listener {
+            self.follow(if lost { Step::Lose } else { Step::Revoke })?;
+        }
+        core = shared.lock();
+        core.drop_partitions();
+        core.subscription = Subscription::Nothing;
+        if let Some(group) = &mut core.group {
+            let left = group.membership.leave();
+            group.leave(left, now);
+        }
+        shared.interrupt_join(&core);
+        shared.coordinator.notify_all();
+        let mut told = Ok(());
+        while core.group.as_ref().is_some_and(|group| !group.is_quiet()) {
+            if until.passed(Instant::now()) {
+                told = Err(Error::timeout(&until, "telling the group that this consumer leaves"));
+                break;
+            }
+            core = shared.sleep(&shared.app, core, Some(until.at));
+        }
+        drop(core);
+        self.answer_callbacks();
+        shared.shut();
+        shared.join_threads(until.at);
+        shared.cluster.close();
+        told
+    }
+
+    /// Calls the callbacks of commits that have ended.
+    fn answer_callbacks(&self) {
+        let settled = self.shared.lock().group.as_mut().map(Group::settled);
+        answer(settled.unwrap_or_default());
+    }
+
+    /// By when a call of the application must be answered.
+    fn api_deadline(&self) -> Deadline {
+        let usual = Deadline::after("default.api.timeout.ms", self.shared.settings.client.default_api_timeout);
+        self.limit.map_or(usual, |limit| usual.min(limit))
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        self.shared.shut();
+    }
+}
+
+/// The core, if the consumer is still open.
+fn usable(shared: &Shared) -> Result<MutexGuard<'_, Core>> {
+    let core = shared.lock();
+    if core.closed { Err(Error::state("the consumer is closed")) } else { Ok(core) }
+}
+
+fn group(core: &mut Core) -> Result<&mut Group> {
+    core.group.as_mut().ok_or_else(|| Error::config("group.id is not set: subscribing and committing need one"))
+}
+
+/// What membership wants done next.
+fn step(core: &mut Core, now: Instant) -> Option<Step> {
+    let holding = !core.assignment.is_empty();
+    core.group.as_mut()?.membership.step(holding, now)
+}
+
+/// Notes that the application is inside `poll`, or not.
+fn enter(core: &mut Core, inside: bool, now: Instant) {
+    if let Some(group) = &mut core.group {
+        group.membership.polling(inside, now);
+    }
+}
+
+fn answer(settled: Vec<(Callback, Result<()>)>) {
+    for (callback, outcome) in settled {
+        callback(outcome);
+    }
+}
+
+fn check_offset(partition: &TopicPartition, offset: i64) -> Result<()> {
+    if offset >= 0 {
+        return Ok(());
+    }
+    let error = Error::new(ErrorKind::Config, format!("{offset} is not an offset: they count from 0"));
+    Err(error.with_partition(&*partition.topic, partition.partition))
+}

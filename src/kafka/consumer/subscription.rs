@@ -1,0 +1,285 @@
+//! What a consumer is subscribed to, what it holds, and where it stands in each partition it holds.
+//!
+//! Everything that reaches the core from another thread carries the [`Epoch`] it was made for. A partition gets a new
+//! one whenever its past stops counting: when it is assigned, and with each seek or reset. What comes late then names
+//! an epoch that no longer exists, and is dropped.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::offsets::Position;
+
+/// One partition of one topic.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicPartition {
+    /// The topic's name.
+    pub topic: Arc<str>,
+    /// The partition's index, from 0.
+    pub partition: i32,
+}
+
+impl TopicPartition {
+    /// Partition `partition` of `topic`.
+    pub fn new(topic: impl Into<Arc<str>>, partition: i32) -> Self {
+        Self { topic: topic.into(), partition }
+    }
+}
+
+impl fmt::Display for TopicPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.topic.escape_debug(), self.partition)
+    }
+}
+
+/// Partitions in one line, as logs show them: `a-0, a-1, b-0`, or `none`.
+pub(super) struct Listed<'a>(pub &'a [TopicPartition]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, partition) in self.0.iter().enumerate() {
+            write!(f, "{}{partition}", if index == 0 { "" } else { ", " })?;
+        }
+        if self.0.is_empty() { f.write_str("none") } else { Ok(()) }
+    }
+}
+
+/// What the application asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Subscription {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Topics, whose partitions the group shares out.
+    Topics(BTreeSet<String>),
+    /// Partitions chosen by the application itself.
+    Partitions,
+}
+
+/// Names one stay at a partition: from an assignment, seek or reset to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Epoch(u64);
+
+/// The partition's leader as metadata last told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Leader {
+    pub node: i32,
+    pub epoch: i32,
+}
+
+/// A partition that this consumer holds.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub epoch: Epoch,
+    pub position: Position,
+    pub paused: bool,
+    pub leader: Option<Leader>,
+    /// Where the next fetch starts. Never below the position.
+    pub fetch_offset: i64,
+    /// A failure ended fetching; a seek takes it up again.
+    pub stopped: bool,
+    /// A failure is on its way to the application; whatever was fetched behind it does not follow.
+    pub ended: bool,
+    /// The fetcher (by node) that has something of this epoch in flight or not yet published, and how many answers
+    /// that concerns. While it does, no other fetcher touches the partition: order would be lost.
+    pub holder: Option<(i32, u32)>,
+    /// The request, counted by the core, that last brought records.
+    pub asked_at: u64,
+    /// Nothing is asked of the leader before this moment.
+    pub not_before: Option<Instant>,
+    /// Failed requests in a row, for the backoff.
+    pub failures: u32,
+    /// Grows beyond `max.partition.fetch.bytes` while a single batch does not fit.
+    pub max_bytes: i32,
+    /// The application was already told about the failure that is being retried.
+    pub reported: bool,
+}
+
+/// The partitions held, by name.
+#[derive(Debug, Default)]
+pub(super) struct Assignment {
+    partitions: BTreeMap<TopicPartition, Held>,
+    epochs: u64,
+    max_bytes: i32,
+}
+
+impl Assignment {
+    pub fn new(max_partition_fetch_bytes: i32) -> Self {
+        Self { partitions: BTreeMap::new(), epochs: 0, max_bytes: max_partition_fetch_bytes }
+    }
+
+    fn next_epoch(&mut self) -> Epoch {
+        self.epochs += 1;
+        Epoch(self.epochs)
+    }
+
+    /// Takes up a partition; one that is held already keeps its state.
+    pub fn add(&mut self, partition: TopicPartition, position: Position) {
+        let epoch = self.next_epoch();
+        let max_bytes = self.max_bytes;
+        self.partitions.entry(partition).or_insert_with(|| Held {
+            epoch,
+            fetch_offset: position.offset().unwrap_or(0),
+            position,
+            paused: false,
+            leader: None,
+            stopped: false,
+            ended: false,
+            holder: None,
+            asked_at: 0,
+            not_before: None,
+            failures: 0,
+            max_bytes,
+            reported: false,
+        });
+    }
+
+    pub fn remove(&mut self, partition: &TopicPartition) -> Option<Held> {
+        self.partitions.remove(partition)
+    }
+
+    pub fn clear(&mut self) {
+        self.partitions.clear();
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.partitions.is_empty()
+    }
+
+    pub fn get(&self, partition: &TopicPartition) -> Option<&Held> {
+        self.partitions.get(partition)
+    }
+
+    pub fn get_mut(&mut self, partition: &TopicPartition) -> Option<&mut Held> {
+        self.partitions.get_mut(partition)
+    }
+
+    /// The partition, if it is still in the stay that `epoch` names.
+    pub fn current(&mut self, partition: &TopicPartition, epoch: Epoch) -> Option<&mut Held> {
+        self.partitions.get_mut(partition).filter(|held| held.epoch == epoch)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&TopicPartition, &Held)> {
+        self.partitions.iter()
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&TopicPartition, &mut Held)> {
+        self.partitions.iter_mut()
+    }
+
+    /// Every partition held, in order.
+    pub fn list(&self) -> Vec<TopicPartition> {
+        self.partitions.keys().cloned().collect()
+    }
+
+    /// Sends a partition elsewhere: a new stay begins and what was fetched for the old one no longer counts. Returns
+    /// false if the partition is not held.
+    pub fn relocate(&mut self, partition: &TopicPartition, position: Position) -> bool {
+        let epoch = self.next_epoch();
+        let Some(held) = self.partitions.get_mut(partition) else { return false };
+        held.epoch = epoch;
+        held.fetch_offset = position.offset().unwrap_or(0);
+        held.position = position;
+        held.stopped = false;
+        held.ended = false;
+        held.holder = None;
+        held.not_before = None;
+        held.failures = 0;
+        held.reported = false;
+        true
+    }
+}
+
+impl Held {
+    /// Whether the fetcher of `node` may ask the leader something for this partition now.
+    pub fn askable(&self, node: i32, now: Instant) -> bool {
+        self.leader.is_some_and(|leader| leader.node == node)
+            && !self.stopped
+            && self.holder.is_none_or(|(holder, _)| holder == node)
+            && self.not_before.is_none_or(|moment| moment <= now)
+    }
+
+    /// Counts one more answer that the fetcher of `node` owes.
+    pub fn hold(&mut self, node: i32) {
+        let owed = self.holder.map_or(0, |(_, owed)| owed);
+        self.holder = Some((node, owed + 1));
+    }
+
+    /// Counts one of them as dealt with.
+    pub fn release(&mut self) {
+        self.holder = match self.holder {
+            Some((node, owed)) if owed > 1 => Some((node, owed - 1)),
+            _ => None,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn at(offset: i64) -> Position {
+        Position::At { offset, leader_epoch: -1 }
+    }
+
+    #[test]
+    fn what_was_fetched_before_a_seek_or_a_reassignment_is_not_current() {
+        let partition = TopicPartition::new("t", 0);
+        let mut assignment = Assignment::new(1 << 20);
+        assignment.add(partition.clone(), at(5));
+        let first = assignment.get(&partition).unwrap().epoch;
+        assert!(assignment.current(&partition, first).is_some());
+
+        assert!(assignment.relocate(&partition, at(9)));
+        assert!(assignment.current(&partition, first).is_none());
+        let second = assignment.get(&partition).unwrap().epoch;
+        assert_eq!(assignment.get(&partition).unwrap().fetch_offset, 9);
+
+        assignment.remove(&partition);
+        assignment.add(partition.clone(), at(9));
+        assert!(assignment.current(&partition, second).is_none());
+        assert!(!assignment.relocate(&TopicPartition::new("t", 1), at(0)));
+    }
+
+    #[test]
+    fn adding_a_held_partition_again_changes_nothing() {
+        let partition = TopicPartition::new("t", 0);
+        let mut assignment = Assignment::new(1 << 20);
+        assignment.add(partition.clone(), at(5));
+        let epoch = assignment.get(&partition).unwrap().epoch;
+        assignment.add(partition.clone(), at(0));
+        assert_eq!(assignment.get(&partition).unwrap().epoch, epoch);
+        assert_eq!(assignment.get(&partition).unwrap().position, at(5));
+    }
+
+    #[test]
+    fn a_new_leader_waits_until_the_old_ones_fetcher_has_published() {
+        let partition = TopicPartition::new("t", 0);
+        let now = Instant::now();
+        let mut assignment = Assignment::new(1 << 20);
+        assignment.add(partition.clone(), at(0));
+        let held = assignment.get_mut(&partition).unwrap();
+        assert!(!held.askable(1, now), "no leader is known yet");
+        held.leader = Some(Leader { node: 1, epoch: 0 });
+        assert!(held.askable(1, now));
+        held.hold(1);
+        held.hold(1);
+        held.leader = Some(Leader { node: 2, epoch: 1 });
+        assert!(!held.askable(2, now) && !held.askable(1, now));
+        held.release();
+        assert!(!held.askable(2, now));
+        held.release();
+        assert!(held.askable(2, now));
+        held.not_before = Some(now + Duration::from_millis(1));
+        assert!(!held.askable(2, now));
+    }
+
+    #[test]
+    fn partitions_are_shown_in_one_line() {
+        let list = [TopicPartition::new("a", 0), TopicPartition::new("b\n", 1)];
+        assert_eq!(Listed(&list).to_string(), "a-0, b\\n-1");
+        assert_eq!(Listed(&[]).to_string(), "none");
+    }
+}
