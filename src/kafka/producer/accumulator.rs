@@ -524,11 +524,13 @@ impl Batch {
 
     /// What its records are told when it is given up.
     pub(super) fn give_up(&self, why: Error) -> Error {
-        let why = match &self.cause {
-            Some(cause) => Error::new(why.kind(), format!("{why}; last failure: {cause}")),
-            None => why,
-        };
-        if self.undecided { super::delivery::unknown(&why) } else { why }
+        let (topic, partition) = self.promise.place();
+        let mut why = why.with_partition(topic, partition);
+        // A code is the broker's own reason, and needs no other.
+        if let (Some(cause), None) = (&self.cause, why.code()) {
+            why = why.after(cause);
+        }
+        if self.undecided { super::delivery::unknown(why) } else { why }
     }
 }
 
