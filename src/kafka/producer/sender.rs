@@ -164,7 +164,11 @@ impl Sender {
             } else if leader != self.outbox.node && queue.is_settled() {
                 self.shared.list(&partition, &mut queue, leader);
                 stays = false;
-            } else if leader != self.outbox.node || leader == Outbox::NOBODY {
+            } else if leader == Outbox::NOBODY {
+                // Asked again with each answer that knows of none either; the metadata thread sees to the pace.
+                self.shared.cluster.request_refresh();
+                pass.wake(queue.deadline(limits));
+            } else if leader != self.outbox.node {
                 pass.wake(queue.deadline(limits));
             } else if !may_send {
                 pass.wants_link = true;
@@ -205,12 +209,17 @@ impl Sender {
         for (partition, batches) in expired {
             for mut batch in batches {
                 if batch.cause.is_none() {
-                    batch.cause = self.cause.clone().or_else(|| self.shared.cluster.failure());
+                    batch.cause = self.cause.clone().or_else(|| self.shared.cluster.failure()).or_else(|| self.no_leader());
                 }
                 let error = batch.give_up(timed_out(self.shared.limits.message_timeout));
                 self.shared.conclude(&partition, batch, delivery::Outcome::Failed(error));
             }
         }
+    }
+
+    fn no_leader(&self) -> Option<Error> {
+        let text = "the partition has no leader at present";
+        (self.outbox.node == Outbox::NOBODY).then(|| Error::new(ErrorKind::Unreachable, text))
     }
 
     /// Writes one request. Returns by when its answer is due.
