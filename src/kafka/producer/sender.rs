@@ -105,12 +105,14 @@ impl Sender {
         }
         let throttled = turn.throttled_until.filter(|&until| until > now);
         let capacity = if throttled.is_some() { 0 } else { self.shared.settings.max_in_flight };
-        let mut everything = turn.answered;
+        // With linger.ms=0 the answers set the pace; else only time, size and need end a batch.
+        let eager = self.shared.limits.linger.is_zero();
+        let mut everything = eager && turn.answered;
         let mut in_flight = turn.in_flight;
         let mut answer_by = turn.overdue_at;
         loop {
             let may_send = in_flight < capacity && self.link.as_ref().is_some_and(|link| !link.writer.is_ended());
-            everything |= in_flight == 0 || self.shared.is_urgent();
+            everything |= eager && in_flight == 0 || self.shared.is_urgent();
             let mut pass = self.collect(std::mem::take(&mut turn.ready), now, may_send, everything);
             self.fail_expired(std::mem::take(&mut pass.expired));
             let sent = !pass.flight.is_empty();
