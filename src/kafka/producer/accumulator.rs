@@ -312,6 +312,9 @@ impl Queue {
     /// A batch in flight was too large for the broker: its halves go out in its place, and later batches stay smaller.
     /// Gives the batch back when it cannot be split.
     pub(super) fn split(&mut self, batch: Batch, limits: &Limits, memory: &Memory) -> Result<(), Batch> {
+        if self.closed {
+            return Err(batch);
+        }
         let size = batch.buffer.len();
         let whole = Arc::clone(&batch.promise);
         let (first, second) = batch.split(limits, memory)?;
