@@ -188,8 +188,11 @@ impl Queue {
             .with_partition(&*partition.topic, partition.index));
         }
         if size > memory.total() {
-            return Err(Error::config(format!("a record of {size} bytes can never fit into buffer.memory={}", memory.total()))
-                .with_partition(&*partition.topic, partition.index));
+            return Err(Error::config(format!(
+                "a record of {size} bytes can never fit into buffer.memory={}",
+                memory.total()
+            ))
+            .with_partition(&*partition.topic, partition.index));
         }
         let Some(buffer) = memory.take(size) else { return Ok(Appended::NeedsMemory(size)) };
         builder = BatchBuilder::new(buffer);

@@ -209,7 +209,8 @@ impl Sender {
         for (partition, batches) in expired {
             for mut batch in batches {
                 if batch.cause.is_none() {
-                    batch.cause = self.cause.clone().or_else(|| self.shared.cluster.failure()).or_else(|| self.no_leader());
+                    batch.cause =
+                        self.cause.clone().or_else(|| self.shared.cluster.failure()).or_else(|| self.no_leader());
                 }
                 let error = batch.give_up(timed_out(self.shared.limits.message_timeout));
                 self.shared.conclude(&partition, batch, delivery::Outcome::Failed(error));
