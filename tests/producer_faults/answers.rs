@@ -116,6 +116,20 @@ fn a_rejection_after_a_retry_still_carries_its_code() {
     assert_eq!((error.topic(), error.partition()), (Some("t"), Some(0)), "{error}");
 }
 
+/// It was appended and its answer lost; then the broker forgot the producer. Under a new epoch it would be there twice.
+#[test]
+fn what_may_be_in_the_log_is_not_sent_again_to_a_broker_that_forgot_the_producer() {
+    for code in [ErrorCode::UNKNOWN_PRODUCER_ID, ErrorCode::INVALID_PRODUCER_ID_MAPPING] {
+        let kafka = Scripted::single();
+        let producer = connect(&kafka.config());
+        kafka.script_produce([Act::DropAfter, Act::Refuse(code)]);
+        let error = send(&producer, "once").wait().unwrap_err();
+        assert_eq!((error.kind(), error.code()), (ErrorKind::OutcomeUnknown, Some(code)), "{error}");
+        assert_eq!(send(&producer, "next").wait().unwrap().offset(), 1);
+        assert_eq!(kafka.values("t", 0), ["once", "next"]);
+    }
+}
+
 #[test]
 fn a_known_duplicate_counts_as_acknowledged() {
     let kafka = Scripted::single();

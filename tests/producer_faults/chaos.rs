@@ -86,7 +86,13 @@ fn run(seed: u64, records: usize) {
     let logs: Vec<_> = (0..PARTITIONS).map(|partition| kafka.values("t", partition)).collect();
     for (partition, log) in logs.iter().enumerate() {
         let unsorted = log.windows(2).find(|pair| pair[0] >= pair[1]);
-        assert_eq!(unsorted, None, "seed {seed}: twice, or out of order, in t-{partition}");
+        if let Some(pair) = unsorted {
+            let at = log.iter().position(|value| *value == pair[0]).unwrap_or_default();
+            let around = &kafka.log("t", partition)[at.saturating_sub(12)..(at + 30).min(log.len())];
+            let told: Vec<_> =
+                around.iter().map(|r| format!("{} id {} epoch {}", r.value, r.producer_id, r.epoch)).collect();
+            panic!("seed {seed}: twice, or out of order, in t-{partition}: {pair:?} in\n{}", told.join("\n"));
+        }
     }
     let mut outcomes = HashMap::new();
     for (partition, value, delivery) in &deliveries {

@@ -61,7 +61,7 @@ impl Cluster {
     /// When none of the bootstrap brokers can be used, each with its reason, within `settings.first_connect_timeout`.
     pub(crate) fn start(settings: Arc<ClientSettings>) -> Result<Arc<Self>> {
         let closer = Closer::new();
-        let deadline = Deadline::after("the first connection", settings.first_connect_timeout);
+        let deadline = Deadline::after("socket.connection.setup.timeout.max.ms", settings.first_connect_timeout);
         let (connection, snapshot) = first_contact(&settings, &closer, deadline)?;
         let cluster = Arc::new(Self {
             settings,
