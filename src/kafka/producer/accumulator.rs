@@ -503,7 +503,8 @@ impl Batch {
             cause: None,
             stamp: None,
             undecided: false,
-            out_of_order: false,
+            // The whole was refused, so the log holds nothing of its epoch behind it: those in flight start anew too.
+            out_of_order: true,
             retries: 0,
         };
         let late = late.into_iter().map(|(index, callback)| (index - middle, callback)).collect();
