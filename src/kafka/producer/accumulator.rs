@@ -187,6 +187,13 @@ impl Queue {
             ))
             .with_partition(&*partition.topic, partition.index));
         }
+        if size > memory.total() {
+            return Err(Error::config(format!(
+                "a record of {size} bytes can never fit into buffer.memory={}",
+                memory.total()
+            ))
+            .with_partition(&*partition.topic, partition.index));
+        }
         let Some(buffer) = memory.take(size) else { return Ok(Appended::NeedsMemory(size)) };
         builder = BatchBuilder::new(buffer);
         builder.append(key, value, headers, timestamp)?;
@@ -310,6 +317,9 @@ impl Queue {
     /// A batch in flight was too large for the broker: its halves go out in its place, and later batches stay smaller.
     /// Gives the batch back when it cannot be split.
     pub(super) fn split(&mut self, batch: Box<Batch>, limits: &Limits, memory: &Memory) -> Result<(), Box<Batch>> {
+        if self.closed {
+            return Err(batch);
+        }
         let size = batch.buffer.len();
         let whole = Arc::clone(&batch.promise);
         let (first, second) = batch.split(limits, memory)?;
@@ -495,7 +505,8 @@ impl Batch {
             cause: None,
             stamp: None,
             undecided: false,
-            out_of_order: false,
+            // The whole was refused, so the log holds nothing of its epoch behind it: those in flight start anew too.
+            out_of_order: true,
             retries: 0,
         };
         let late = late.into_iter().map(|(index, callback)| (index - middle, callback)).collect();
@@ -526,11 +537,13 @@ impl Batch {
 
     /// What its records are told when it is given up.
     pub(super) fn give_up(&self, why: Error) -> Error {
-        let why = match &self.cause {
-            Some(cause) => Error::new(why.kind(), format!("{why}; last failure: {cause}")),
-            None => why,
-        };
-        if self.undecided { super::delivery::unknown(&why) } else { why }
+        let (topic, partition) = self.promise.place();
+        let mut why = why.with_partition(topic, partition);
+        // A code is the broker's own reason, and needs no other.
+        if let (Some(cause), None) = (&self.cause, why.code()) {
+            why = why.after(cause);
+        }
+        if self.undecided { super::delivery::unknown(why) } else { why }
     }
 }
 

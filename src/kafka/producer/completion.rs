@@ -174,6 +174,11 @@ impl Completion {
                 if let Some(id) = batch.producer_id().filter(|_| new_id) {
                     self.shared.identity.forget(id);
                 }
+                if batch.undecided {
+                    // Whoever does not know the producer cannot tell a repetition either.
+                    let error = batch.give_up(failure.error);
+                    return self.land(partition, batch, Outcome::Failed(error));
+                }
             }
             Meaning::Transient { undecided } => {
                 failure.undecided = undecided;
