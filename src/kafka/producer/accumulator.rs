@@ -584,3 +584,6 @@ impl Failure {
 pub(super) fn timed_out(limit: Duration) -> Error {
     Error::new(ErrorKind::Timeout, format!("not acknowledged within {} ms (message.timeout.ms)", limit.as_millis()))
 }
+
+#[cfg(test)]
+mod tests;
