@@ -245,12 +245,15 @@ impl Queue {
     /// Takes the next batch to send, if one is ready: waiting ones first, then the open one when `everything` is to go
     /// or it has lingered long enough.
     pub(super) fn next(&mut self, now: Instant, everything: bool, limits: &Limits, identity: &Identity) -> Next {
-        let unknown = limits.idempotent && !self.sequences.is_known() && !self.in_flight.is_empty();
-        if self.recovering || unknown {
+        if self.recovering {
             return Next::Wait(None);
         }
         if let Some(at) = self.not_before.filter(|&at| at > now) {
             return Next::Wait(Some(at));
+        }
+        if limits.idempotent && !self.in_flight.is_empty() && !self.sequences.may_pipeline() {
+            // An epoch begins once the fate of everything under the old one is known, and with a single batch.
+            return Next::Wait(None);
         }
         if self.waiting.is_empty() {
             let Some(open) = &self.open else { return Next::Wait(None) };
@@ -264,9 +267,6 @@ impl Queue {
         if batch.stamp.is_none() {
             let stamp = if !limits.idempotent {
                 ANONYMOUS
-            } else if self.sequences.is_broken() && !self.in_flight.is_empty() {
-                // The new epoch begins once the fate of everything under the old one is known.
-                return Next::Wait(None);
             } else if self.in_flight.iter().any(|batch| batch.undecided) {
                 // A broker knows a repetition only among the last five batches. New ones would push it out of there.
                 return Next::Wait(None);
@@ -302,7 +302,9 @@ impl Queue {
         self.left_flight(&batch.promise);
         if accepted {
             self.failures = 0;
-            self.sequences.acknowledged(batch.stamp.unwrap_or(ANONYMOUS));
+            if let Some(stamp) = batch.stamp {
+                self.sequences.acknowledged(stamp);
+            }
         } else {
             self.sequences.break_off();
         }
@@ -326,7 +328,7 @@ impl Queue {
 
     /// A batch in flight was too large for the broker: its halves go out in its place, and later batches stay smaller.
     /// Gives the batch back when it cannot be split.
-    pub(super) fn split(&mut self, batch: Batch, limits: &Limits, memory: &Memory) -> Result<(), Batch> {
+    pub(super) fn split(&mut self, batch: Box<Batch>, limits: &Limits, memory: &Memory) -> Result<(), Box<Batch>> {
         if self.closed {
             return Err(batch);
         }
@@ -475,7 +477,7 @@ impl Batch {
     }
 
     /// Two batches of half the records each. Gives it back when it holds a single record, or the log may hold it.
-    fn split(mut self, limits: &Limits, memory: &Memory) -> Result<(Self, Self), Self> {
+    fn split(mut self: Box<Self>, limits: &Limits, memory: &Memory) -> Result<(Self, Self), Box<Self>> {
         if self.count < 2 || self.undecided {
             return Err(self);
         }
