@@ -21,8 +21,8 @@ use crate::kafka::protocol::messages::{
 };
 use crate::kafka::protocol::{ApiKey, ErrorCode};
 use crate::kafka::record::batch::{Batch, batches};
-use crate::kafka::record::walk::Cursor;
 use crate::kafka::record::compression::Limits;
+use crate::kafka::record::walk::Cursor;
 
 /// A fetcher whose broker has led nothing of ours for this long ends.
 const IDLE: Duration = Duration::from_secs(30);
@@ -115,7 +115,12 @@ struct Answer {
 #[derive(Debug)]
 enum Outcome {
     /// Batches up to, not including, offset `next`.
-    Batches { batches: Vec<Batch>, next: i64, bytes: usize, failure: Option<Error> },
+    Batches {
+        batches: Vec<Batch>,
+        next: i64,
+        bytes: usize,
+        failure: Option<Error>,
+    },
     /// A batch is there, but more than `max_bytes` long.
     TooShort,
     Refused(ErrorCode),
@@ -354,9 +359,8 @@ impl Core {
     /// When nothing but paused partitions fills the buffer, their records give way; they are fetched again later.
     fn drop_paused(&mut self, node: i32, pending: usize) -> bool {
         let from_node: Vec<TopicPartition> = self.buffer.partitions_from(node).cloned().collect();
-        let paused = |core: &Self, partition: &TopicPartition| {
-            core.assignment.get(partition).is_none_or(|held| held.paused)
-        };
+        let paused =
+            |core: &Self, partition: &TopicPartition| core.assignment.get(partition).is_none_or(|held| held.paused);
         if pending > 0 || from_node.is_empty() || !from_node.iter().all(|partition| paused(self, partition)) {
             return false;
         }
@@ -397,9 +401,8 @@ impl Core {
                     }
                     held.stopped = true;
                     held.ended = true;
-                    let text = format!(
-                        "a record batch here is larger than {limit} bytes; raise receive.message.max.bytes"
-                    );
+                    let text =
+                        format!("a record batch here is larger than {limit} bytes; raise receive.message.max.bytes");
                     let error = place(Error::new(ErrorKind::Config, text), asked);
                     self.buffer.publish(&asked.partition, node, [Item::End(Event::Failed(error))]);
                 }
@@ -574,8 +577,9 @@ fn list_request(asked: &[(Asked, LogEnd)]) -> ListOffsetsRequest {
         };
         match topics.iter_mut().find(|topic| topic.name == *asked.partition.topic) {
             Some(topic) => topic.partitions.push(partition),
-            None => topics
-                .push(ListOffsetsTopic { name: asked.partition.topic.to_string(), partitions: vec![partition] }),
+            None => {
+                topics.push(ListOffsetsTopic { name: asked.partition.topic.to_string(), partitions: vec![partition] })
+            }
         }
     }
     ListOffsetsRequest { replica_id: -1, topics, ..Default::default() }
@@ -588,7 +592,9 @@ fn scan(asked: Vec<Asked>, response: FetchResponse) -> Vec<Answer> {
     for topic in response.responses {
         let name: std::sync::Arc<str> = topic.topic.into();
         for partition in topic.partitions {
-            parts.entry(TopicPartition { topic: name.clone(), partition: partition.partition_index }).or_insert(partition);
+            parts
+                .entry(TopicPartition { topic: name.clone(), partition: partition.partition_index })
+                .or_insert(partition);
         }
     }
     let mut answers = Vec::with_capacity(asked.len());
@@ -614,7 +620,8 @@ fn read_headers(asked: &Asked, records: &crate::kafka::protocol::Bytes) -> Outco
             // The broker's index is coarser than offsets: batches before the one asked for are no news.
             Ok(batch) if batch.last_offset() < asked.offset => {}
             Ok(batch) if batch.last_offset() < next || (batch.base_offset() < next && !found.is_empty()) => {
-                let text = format!("record batch at offset {} after one that ends at {}", batch.base_offset(), next - 1);
+                let text =
+                    format!("record batch at offset {} after one that ends at {}", batch.base_offset(), next - 1);
                 failure = Some(Error::corrupt(text).with_offset(batch.base_offset()));
                 break;
             }

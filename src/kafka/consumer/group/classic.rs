@@ -77,7 +77,10 @@ enum Phase {
     /// Not a member; wants to be one.
     Wanting,
     /// The join thread is at it.
-    Joining { attempt: Attempt, answered: bool },
+    Joining {
+        attempt: Attempt,
+        answered: bool,
+    },
     /// The assignment is there and `poll` has not taken it up yet.
     Assigned(Vec<TopicPartition>),
     Stable,

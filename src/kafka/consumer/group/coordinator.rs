@@ -293,8 +293,7 @@ impl Link<'_> {
                 partition_indexes,
                 ..Default::default()
             });
-            let group =
-                OffsetFetchRequestGroup { group_id, topics: Some(topics.collect()), ..Default::default() };
+            let group = OffsetFetchRequestGroup { group_id, topics: Some(topics.collect()), ..Default::default() };
             OffsetFetchRequest { groups: vec![group], ..Default::default() }
         })?;
         self.obey(response.throttle_time_ms);
