@@ -11,7 +11,9 @@ use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-pub use metadata::{Broker, Metadata, Partition, Topic};
+#[cfg(test)]
+pub use metadata::Partition;
+pub use metadata::{Metadata, Topic};
 
 use super::config::{Address, ClientSettings};
 use super::error::{Error, ErrorKind, Result};
@@ -321,7 +323,7 @@ impl Refresher {
 
     /// The backoff between two refreshes. Whatever is asked for meanwhile is answered by the next one.
     fn pause(&mut self, cluster: &Cluster) {
-        let until = Instant::now() + self.backoff.next();
+        let until = Instant::now() + self.backoff.failed();
         let mut state = lock(&cluster.state);
         loop {
             let left = until.saturating_duration_since(Instant::now());

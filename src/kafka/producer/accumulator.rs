@@ -236,6 +236,10 @@ impl Queue {
         if let Some(at) = self.not_before.filter(|&at| at > now) {
             return Next::Wait(Some(at));
         }
+        if limits.idempotent && !self.in_flight.is_empty() && !self.sequences.may_pipeline() {
+            // An epoch begins once the fate of everything under the old one is known, and with a single batch.
+            return Next::Wait(None);
+        }
         if self.waiting.is_empty() {
             let Some(open) = &self.open else { return Next::Wait(None) };
             let ready = open.created + limits.linger;
@@ -248,9 +252,6 @@ impl Queue {
         if batch.stamp.is_none() {
             let stamp = if !limits.idempotent {
                 ANONYMOUS
-            } else if self.sequences.is_broken() && !self.in_flight.is_empty() {
-                // The new epoch begins once the fate of everything under the old one is known.
-                return Next::Wait(None);
             } else {
                 match self.sequences.stamp(identity, batch.count.cast_signed()) {
                     Some(stamp) => stamp,
@@ -282,6 +283,9 @@ impl Queue {
         self.left_flight(&batch.promise);
         if accepted {
             self.failures = 0;
+            if let Some(stamp) = batch.stamp {
+                self.sequences.acknowledged(stamp);
+            }
         } else {
             self.sequences.break_off();
         }
@@ -305,7 +309,7 @@ impl Queue {
 
     /// A batch in flight was too large for the broker: its halves go out in its place, and later batches stay smaller.
     /// Gives the batch back when it cannot be split.
-    pub(super) fn split(&mut self, batch: Batch, limits: &Limits, memory: &Memory) -> Result<(), Batch> {
+    pub(super) fn split(&mut self, batch: Box<Batch>, limits: &Limits, memory: &Memory) -> Result<(), Box<Batch>> {
         let size = batch.buffer.len();
         let whole = Arc::clone(&batch.promise);
         let (first, second) = batch.split(limits, memory)?;
@@ -451,7 +455,7 @@ impl Batch {
     }
 
     /// Two batches of half the records each. Gives it back when it holds a single record, or the log may hold it.
-    fn split(mut self, limits: &Limits, memory: &Memory) -> Result<(Self, Self), Self> {
+    fn split(mut self: Box<Self>, limits: &Limits, memory: &Memory) -> Result<(Self, Self), Box<Self>> {
         if self.count < 2 || self.undecided {
             return Err(self);
         }

@@ -146,9 +146,9 @@ impl Completion {
         let meaning = Meaning::of(code);
         if meaning == Meaning::TooLarge {
             let mut queue = lock(&partition.queue);
-            match queue.split(batch, &self.shared.limits, &self.shared.memory) {
+            match queue.split(Box::new(batch), &self.shared.limits, &self.shared.memory) {
                 Ok(()) => return self.shared.relist(partition, &mut queue, self.outbox.node),
-                Err(whole) => batch = whole,
+                Err(whole) => batch = *whole,
             }
         }
         match meaning {

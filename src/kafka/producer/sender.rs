@@ -225,7 +225,6 @@ impl Sender {
             let data = PartitionProduceData {
                 index: partition.index,
                 records: Some(Bytes::from_shared(Arc::clone(&batch.buffer), 0..batch.buffer.len())),
-                ..Default::default()
             };
             match topics.iter_mut().find(|topic| *topic.name == *partition.topic) {
                 Some(topic) => topic.partition_data.push(data),
@@ -305,7 +304,7 @@ impl Sender {
             log::debug!("produce connection to broker {}: {cause}", self.outbox.node);
             self.cause = Some(cause);
             self.shared.cluster.request_refresh();
-            self.reconnect_at = Some(now + self.backoff.next());
+            self.reconnect_at = Some(now + self.backoff.failed());
         }
     }
 
@@ -317,7 +316,7 @@ impl Sender {
             log::warn!("cannot send to broker {}: {error}; still trying", self.outbox.node);
         }
         self.shared.cluster.request_refresh();
-        self.reconnect_at = Some(Instant::now() + self.backoff.next());
+        self.reconnect_at = Some(Instant::now() + self.backoff.failed());
         if error.kind() == ErrorKind::Refused {
             // Trying again would be refused again: tell the records now.
             self.give_up_all(&error);

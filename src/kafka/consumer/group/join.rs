@@ -187,7 +187,7 @@ impl Join<'_> {
         }
         let assignment = ConsumerProtocolAssignment::from_bytes(&synced.assignment)?;
         let partitions = partitions_of(assignment);
-        log::info!("group {}: joined generation {generation}, got {}", self.group(), Listed(&partitions));
+        log::debug!("group {}: joined generation {generation}, got {}", self.group(), Listed(&partitions));
         self.membership(|membership| membership.synced(self.attempt, partitions, counts));
         self.shared.app.notify_all();
         Ok(Round::Done)
@@ -304,7 +304,7 @@ impl Join<'_> {
 
     /// Waits for the backoff, or until this attempt is not wanted any more.
     fn pause(&mut self) {
-        let until = Instant::now() + self.backoff.next();
+        let until = Instant::now() + self.backoff.failed();
         let mut core = self.shared.lock();
         while Instant::now() < until
             && !core.closed
