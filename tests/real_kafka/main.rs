@@ -11,5 +11,9 @@
 //! Without `KAFKA_BROKERS` every test fails; none is ever skipped. Java's own tools, reached through `KAFKA_SCRIPT`, and
 //! `kcat` are the other side. Each test has topics and groups of its own, so the broker may be an old one.
 
+mod consumer;
+mod interop;
+mod outage;
+mod producer;
 mod services;
 mod support;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use krs::{Admin, Config, Consumer, Created, NewTopic, TopicPartition};
+use krs::{Admin, Config, Consumer, ConsumerRecord, Created, NewTopic, TopicPartition};
 
 /// For what takes a moment on an idle machine; only a failure ever waits so long.
 pub const LONG: Duration = Duration::from_secs(60);
@@ -72,16 +72,14 @@ impl Kafka {
         kcat(&self.brokers, words)
     }
 
-    /// Everything in a topic, as `kcat` reads it: a reader that shares no line with ours.
+    /// Everything in a topic, in order of partition and offset, as `kcat` reads it: a reader that shares no line with ours.
     pub fn log(&self, topic: &str) -> Vec<Entry> {
         log(&self.brokers, topic)
     }
 
     /// One of our programs, with these variables alone.
     pub fn program(&self, program: &str, words: &[&str], variables: &[(&str, &str)]) -> Command {
-        let mut command = Command::new(program);
-        command.args(words).env_clear().env("KAFKA_BROKERS", &self.brokers).envs(variables.iter().copied());
-        command
+        self::program(&self.brokers, program, words, variables)
     }
 
     /// A cluster for one test alone, which may be killed. It ends with the value.
@@ -124,6 +122,11 @@ impl Cluster {
         log(&self.brokers, topic)
     }
 
+    /// One of our programs, with these variables alone.
+    pub fn program(&self, program: &str, words: &[&str], variables: &[(&str, &str)]) -> Command {
+        self::program(&self.brokers, program, words, variables)
+    }
+
     fn script(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.script);
         command.arg("--dir").arg(&self.dir).args(words);
@@ -159,15 +162,58 @@ pub fn committed(config: &Config, group: &str, topic: &str, partitions: i32) -> 
     offsets
 }
 
+/// Reads all partitions of a topic from the first offset to the last, as our consumer does, in order of partition and
+/// offset.
+pub fn read(config: &Config, topic: &str, partitions: i32) -> Vec<Entry> {
+    let mut consumer = Consumer::connect(config).unwrap();
+    let all: Vec<_> = (0..partitions).map(|partition| TopicPartition::new(topic, partition)).collect();
+    consumer.assign(&all).unwrap();
+    consumer.seek_to_end(&[]).unwrap();
+    let ends: Vec<i64> = all.iter().map(|partition| consumer.position(partition).unwrap()).collect();
+    consumer.seek_to_beginning(&[]).unwrap();
+    let mut entries = Vec::new();
+    let deadline = Instant::now() + LONG;
+    while all.iter().zip(&ends).any(|(partition, end)| consumer.position(partition).unwrap() < *end) {
+        assert!(Instant::now() < deadline, "not at the end {ends:?} after {LONG:?}: {} records", entries.len());
+        entries.extend(consumer.poll(Duration::from_millis(100)).unwrap().iter().map(|record| Entry::of(&record)));
+    }
+    consumer.close(LONG).unwrap();
+    entries.sort_by_key(|entry| (entry.partition, entry.offset));
+    entries
+}
+
 /// A record as `kcat` shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Entry {
     pub partition: i32,
     pub offset: i64,
     pub key: Option<String>,
     pub value: Option<String>,
-    /// `a=b,c=d`
+    /// `a=b,c=NULL`
     pub headers: String,
+}
+
+impl Entry {
+    /// The same of a record that our consumer has read.
+    pub fn of(record: &ConsumerRecord<'_>) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let headers = record
+            .headers()
+            .map(|header| format!("{}={}", text(header.key), header.value.map_or_else(|| "NULL".to_owned(), text)));
+        Self {
+            partition: record.partition(),
+            offset: record.offset(),
+            key: record.key().map(text),
+            value: record.value().map(text),
+            headers: headers.collect::<Vec<_>>().join(","),
+        }
+    }
+}
+
+fn program(brokers: &str, program: &str, words: &[&str], variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(program);
+    command.args(words).env_clear().env("KAFKA_BROKERS", brokers).envs(variables.iter().copied());
+    command
 }
 
 fn kcat(brokers: &str, words: &[&str]) -> Command {
@@ -191,7 +237,9 @@ fn log(brokers: &str, topic: &str) -> Vec<Entry> {
             headers: headers.to_owned(),
         }
     };
-    text.lines().map(entry).collect()
+    let mut entries: Vec<Entry> = text.lines().map(entry).collect();
+    entries.sort_by_key(|entry| (entry.partition, entry.offset));
+    entries
 }
 
 /// The lines that a program has written so far.
@@ -328,13 +376,12 @@ impl Program {
 
     /// Waits until it has ended.
     pub fn end(mut self, limit: Duration) -> Ended {
-        let begin = Instant::now();
-        let deadline = begin + limit;
+        let deadline = Instant::now() + limit;
         let in_time = self.stdout.wait_end(deadline) && self.stderr.wait_end(deadline);
         let (stdout, stderr) = (self.stdout.now(), self.stderr.now());
         assert!(in_time, "it did not end within {limit:?}, after\n{}\n{}", tail(&stdout), tail(&stderr));
         let status = self.child.wait().unwrap();
-        Ended { status, took: begin.elapsed(), stdout, stderr }
+        Ended { status, stdout, stderr }
     }
 
     /// Sends a signal and waits until it has ended, which must not take longer than this.
@@ -359,8 +406,6 @@ fn signal(pid: u32, name: &str) {
 /// A program that has ended.
 pub struct Ended {
     pub status: ExitStatus,
-    /// How long it took from the call that waited for it.
-    pub took: Duration,
     pub stdout: Vec<String>,
     pub stderr: Vec<String>,
 }
@@ -396,19 +441,6 @@ pub fn run(command: &mut Command, limit: Duration) -> Ended {
 /// The same with some input.
 pub fn run_with(command: &mut Command, input: &str, limit: Duration) -> Ended {
     Program::start_with(command, input.as_bytes()).end(limit)
-}
-
-/// Asks again and again, for what no event tells.
-#[track_caller]
-pub fn until<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + limit;
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(Instant::now() < deadline, "{what}: not within {limit:?}");
-        thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// The path of one of our programs.
