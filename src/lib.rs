@@ -155,3 +155,8 @@ pub use kafka::consumer::{Consumer, ConsumerRecord, Rebalance, Records, TopicPar
 pub use kafka::error::{Error, ErrorKind, Result};
 pub use kafka::producer::{DeliveredBatch, Delivery, Producer, ProducerCounters, RecordMetadata, SentRecord};
 pub use kafka::record::{Header, Record};
+
+/// The examples of the README, compiled with the tests of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
