@@ -66,7 +66,7 @@ impl Backoff {
     }
 
     /// Counts one more failure and returns how long to wait before the next try.
-    pub fn next(&mut self) -> Duration {
+    pub fn failed(&mut self) -> Duration {
         let doubled = self.initial.saturating_mul(1u32.checked_shl(self.failures.min(20)).unwrap_or(u32::MAX));
         self.failures = self.failures.saturating_add(1);
         doubled.min(self.max).mul_f64(0.8 + 0.4 * self.unit())
@@ -94,13 +94,13 @@ mod tests {
     fn backoff_doubles_to_its_limit_and_starts_over_after_a_success() {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
         for expected in [100, 200, 400, 800, 1000, 1000] {
-            let wait = backoff.next().as_millis();
+            let wait = backoff.failed().as_millis();
             assert!((expected * 8 / 10..=expected * 12 / 10).contains(&wait), "{wait} for {expected}");
         }
         backoff.reset();
-        assert!(backoff.next() <= Duration::from_millis(120));
+        assert!(backoff.failed() <= Duration::from_millis(120));
         for _ in 0..100 {
-            assert!(backoff.next() <= Duration::from_millis(1200));
+            assert!(backoff.failed() <= Duration::from_millis(1200));
         }
     }
 

@@ -10,7 +10,7 @@ use super::usage::Usage;
 use super::{Options, Outcome};
 use crate::service::Stop;
 use crate::stats::Counter;
-use crate::{Consumer, Producer, Result, TopicPartition};
+use crate::{Admin, Consumer, Result, TopicPartition};
 
 const POLL: Duration = Duration::from_millis(100);
 
@@ -24,8 +24,7 @@ pub(super) fn run(options: &Options, stop: &Stop) -> Result<Option<Outcome>> {
     config.consumer()?;
     let topic = options.topic.clone();
     let connected = stop.unless_asked("connecting", move || {
-        // The consumer does not tell how many partitions there are.
-        let partitions = Producer::connect(&config)?.partition_count(&topic)?;
+        let partitions = Admin::connect(&config)?.partition_count(&topic)?;
         let topic: Arc<str> = topic.into();
         let partitions: Vec<_> = (0..partitions).map(|index| TopicPartition::new(Arc::clone(&topic), index)).collect();
         Ok((Consumer::connect(&config)?, partitions))

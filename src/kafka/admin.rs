@@ -51,8 +51,8 @@ impl Admin {
         Ok(Self { cluster: Cluster::start(Arc::new(settings))?, timeout })
     }
 
-    /// Creates a topic unless it exists, and waits until each of its partitions has a leader. An existing topic is not
-    /// altered.
+    /// Creates a topic unless it exists, and waits until each partition of the new one has a leader. An existing topic
+    /// is not altered, and may have partitions without one.
     ///
     /// # Errors
     /// What the broker refused, or `default.api.timeout.ms` passed.
@@ -60,10 +60,28 @@ impl Admin {
         names::check_topic(topic.name)?;
         let deadline = Deadline::after("default.api.timeout.ms", self.timeout);
         self.cluster.track([topic.name]);
-        let created =
-            if self.exists(topic.name, deadline)? { Created::Existed } else { self.ask_controller(topic, deadline)? };
+        if self.exists(topic.name, deadline)? {
+            return Ok(Created::Existed);
+        }
+        let created = self.ask_controller(topic, deadline)?;
         self.await_leaders(topic.name, deadline)?;
         Ok(created)
+    }
+
+    /// How many partitions a topic has.
+    ///
+    /// # Errors
+    /// The topic does not exist, or `default.api.timeout.ms` passed.
+    pub fn partition_count(&self, topic: &str) -> Result<i32> {
+        names::check_topic(topic)?;
+        let deadline = Deadline::after("default.api.timeout.ms", self.timeout);
+        self.cluster.track([topic]);
+        if !self.exists(topic, deadline)? {
+            let code = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+            return Err(Error::broker_code(ApiKey::Metadata, code, Some("the topic does not exist")).with_topic(topic));
+        }
+        let count = self.cluster.snapshot().topic(topic).map_or(0, |known| known.partitions.len());
+        Ok(i32::try_from(count).unwrap_or(i32::MAX))
     }
 
     /// Whether the topic is there, as one fresh answer tells.
@@ -96,7 +114,7 @@ impl Admin {
             }
             log::debug!("{error}; trying again");
             self.cluster.request_refresh();
-            std::thread::sleep(backoff.next().min(deadline.left(Instant::now())));
+            std::thread::sleep(backoff.failed().min(deadline.left(Instant::now())));
         }
     }
 
@@ -112,11 +130,7 @@ impl Admin {
         let configs = topic
             .configs
             .iter()
-            .map(|(name, value)| CreatableTopicConfig {
-                name: (*name).to_owned(),
-                value: Some((*value).to_owned()),
-                ..Default::default()
-            })
+            .map(|(name, value)| CreatableTopicConfig { name: (*name).to_owned(), value: Some((*value).to_owned()) })
             .collect();
         let request = CreateTopicsRequest {
             topics: vec![CreatableTopic {

@@ -167,7 +167,8 @@ impl Config {
         self.entries.get(property.about.name).filter(|entry| entry.set).map(|entry| &entry.given)
     }
 
-    /// Names in the log, once, what was set and has no effect on a client of this kind.
+    /// Names in the log, once, what was set and has no effect on a client of this kind. A client that is neither producer
+    /// nor consumer stands beside one of them, whose settings it carries, and leaves that to it.
     fn tell_unused(&self, scope: Scope) {
         let mut told = lock(&self.told);
         for (name, why) in &self.ignored {
@@ -176,7 +177,7 @@ impl Config {
             }
         }
         for property in table::ALL {
-            let strange = property.scope != Scope::Common && property.scope != scope;
+            let strange = ![property.scope, scope].contains(&Scope::Common) && property.scope != scope;
             if strange && self.has(property.name) && told.insert(property.name) {
                 let kind = if property.scope == Scope::Producer { "producers" } else { "consumers" };
                 log::info!("{} has no effect here: it belongs to {kind}", property.name);

@@ -155,6 +155,26 @@ impl Error {
         self
     }
 
+    /// The same error with what had gone wrong before it, and that one's code.
+    #[must_use]
+    pub(crate) fn after(mut self, cause: &Self) -> Self {
+        let mut cause = cause.clone();
+        if (&cause.0.topic, cause.0.partition) == (&self.0.topic, self.0.partition) {
+            // The place is told once.
+            (cause.0.topic, cause.0.partition) = (None, None);
+        }
+        self.0.text = format!("{}; last failure: {cause}", self.0.text);
+        self.0.code = self.0.code.or(cause.0.code);
+        self
+    }
+
+    /// The same error, begun with these words.
+    #[must_use]
+    pub(crate) fn begun(mut self, words: &str) -> Self {
+        self.0.text = format!("{words}: {}", self.0.text);
+        self
+    }
+
     /// Whose fault it is.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

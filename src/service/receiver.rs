@@ -60,8 +60,7 @@ impl Options {
     }
 }
 
-/// Properties of the receiver where the user set none. `default.api.timeout.ms` bounds the commits on revocation and at
-/// the end.
+/// Properties of the receiver where the user set none. `default.api.timeout.ms` bounds the commit on revocation.
 pub const DEFAULTS: &[(&str, &str)] = &[
     ("group.id", "rust-consumer-group"),
     ("auto.offset.reset", "earliest"),
@@ -119,7 +118,7 @@ pub fn run(options: &Options, stop: &Stop) -> Result<Totals> {
 
     let account = Arc::new(Account::default());
     reporter.add(&account);
-    let mut receiver = Receiver { options, account: Arc::clone(&account), consumer, output, polls: 0 };
+    let mut receiver = Receiver { options, account: Arc::clone(&account), consumer, output };
     let ended = receiver.receive_all(stop);
     let closed = receiver.close();
     drop(reporter);
@@ -132,8 +131,6 @@ struct Receiver<'a> {
     account: Arc<Account>,
     consumer: Consumer,
     output: Output,
-    /// Polls that brought messages.
-    polls: u64,
 }
 
 /// How far one poll's records were processed.
@@ -165,7 +162,7 @@ impl Receiver<'_> {
                 continue;
             }
             let progress = self.process(&records);
-            self.polls += 1;
+            self.account.polls.fetch_add(1, Ordering::Relaxed);
             if progress.records < records.len() {
                 self.rewind(&records, progress.records)?;
             }
@@ -227,20 +224,24 @@ impl Receiver<'_> {
     }
 
     fn commit_soon(&mut self) {
-        let (account, poll) = (Arc::clone(&self.account), self.polls);
-        self.consumer.commit_async_with(move |result| account.committed("commit", poll, &result));
+        let (account, poll) = (Arc::clone(&self.account), self.account.polls.load(Ordering::Relaxed));
+        let asked = self.consumer.commit_async_with(move |outcome| account.committed("commit", poll, outcome));
+        if let Err(error) = asked {
+            self.account.trouble("commit", &error);
+        }
     }
 
-    /// Commits all positions and leaves the group.
-    fn close(mut self) -> Result<()> {
-        let committed = if self.consumer.assignment().is_empty() { Ok(()) } else { self.consumer.commit() };
-        self.account.committed("the last commit", self.polls, &committed);
-        // What was committed before need not be committed again.
-        let all_committed = self.account.committed_polls.load(Ordering::Acquire) >= self.polls;
+    /// Commits all positions, as the listener of the revocation that this is, and leaves the group.
+    fn close(self) -> Result<()> {
         if let Err(error) = self.consumer.close(CLOSING) {
             log::warn!(target: "receiver", "{error}");
         }
-        if all_committed { Ok(()) } else { committed }
+        // What an earlier commit covered need not be committed again.
+        if self.account.committed_polls.load(Ordering::Relaxed) >= self.account.polls.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let cause = lock(&self.account.last_failed_commit).take();
+        Err(cause.unwrap_or_else(|| Error::state("the last positions were not committed: they were lost to the group")))
     }
 }
 
@@ -348,7 +349,7 @@ impl fmt::Display for OneLine<'_> {
     }
 }
 
-/// What a receiver counts. The loop writes most of it; commits are told by the consumer's threads.
+/// What a receiver counts. The loop's thread writes it, the commits' callbacks included; the stats thread reads it.
 struct Account {
     received: Counter,
     foreign: Counter,
@@ -357,8 +358,11 @@ struct Account {
     rebalances: Counter,
     latency: Histogram,
     ledger: Mutex<Ledger>,
-    /// The last poll whose positions are known to be committed.
+    /// Polls that brought messages.
+    polls: AtomicU64,
+    /// The last of them whose positions are known to be committed.
     committed_polls: AtomicU64,
+    last_failed_commit: Mutex<Option<Error>>,
     troubles: Mutex<Repeats<&'static str>>,
 }
 
@@ -372,7 +376,9 @@ impl Default for Account {
             rebalances: Counter::default(),
             latency: Histogram::new(),
             ledger: Mutex::default(),
+            polls: AtomicU64::new(0),
             committed_polls: AtomicU64::new(0),
+            last_failed_commit: Mutex::new(None),
             troubles: Mutex::new(Repeats::new(TELL_EVERY)),
         }
     }
@@ -390,12 +396,7 @@ impl Account {
             Rebalance::Revoked(partitions) => {
                 log::info!(target: "receiver", "Revoked: {}", Names(partitions));
                 // Every record that was handed over is written by now: the loop polls only when it is done with the last poll.
-                if let Err(error) = consumer.commit() {
-                    self.failed_commits.add(1);
-                    self.trouble("commit on revocation", &error);
-                } else {
-                    self.commits.add(1);
-                }
+                self.committed("commit on revocation", self.polls.load(Ordering::Relaxed), consumer.commit());
             }
             Rebalance::Lost(partitions) => {
                 log::warn!(
@@ -407,15 +408,16 @@ impl Account {
         }
     }
 
-    fn committed(&self, what: &'static str, poll: u64, result: &Result<()>) {
-        match result {
+    fn committed(&self, what: &'static str, poll: u64, outcome: Result<()>) {
+        match outcome {
             Ok(()) => {
                 self.commits.add(1);
-                self.committed_polls.fetch_max(poll, Ordering::AcqRel);
+                self.committed_polls.fetch_max(poll, Ordering::Relaxed);
             }
             Err(error) => {
                 self.failed_commits.add(1);
-                self.trouble(what, error);
+                self.trouble(what, &error);
+                *lock(&self.last_failed_commit) = Some(error);
             }
         }
     }

@@ -262,7 +262,7 @@ mod tests {
     fn a_producer_id_is_one_short_word_or_phrase() {
         assert!(checked_producer_id(&default_producer_id()).is_ok());
         assert!(checked_producer_id("Sender in Köln").is_ok());
-        for bad in ["", "a\nb", "\u{1b}[31m", &"x".repeat(129)] {
+        for bad in ["", "a\nb", "\u{1b}[31m", &"x".repeat(MAX_PRODUCER_ID + 1)] {
             let error = checked_producer_id(bad).unwrap_err();
             assert_eq!(error.exit_code(), 2);
             assert!(!error.to_string().contains(char::is_control), "{error}");

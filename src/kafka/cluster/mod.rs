@@ -11,7 +11,9 @@ use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-pub use metadata::{Broker, Metadata, Partition, Topic};
+#[cfg(test)]
+pub use metadata::Partition;
+pub use metadata::{Metadata, Topic};
 
 use super::config::{Address, ClientSettings};
 use super::error::{Error, ErrorKind, Result};
@@ -61,7 +63,7 @@ impl Cluster {
     /// When none of the bootstrap brokers can be used, each with its reason, within `settings.first_connect_timeout`.
     pub(crate) fn start(settings: Arc<ClientSettings>) -> Result<Arc<Self>> {
         let closer = Closer::new();
-        let deadline = Deadline::after("the first connection", settings.first_connect_timeout);
+        let deadline = Deadline::after("socket.connection.setup.timeout.max.ms", settings.first_connect_timeout);
         let (connection, snapshot) = first_contact(&settings, &closer, deadline)?;
         let cluster = Arc::new(Self {
             settings,
@@ -150,7 +152,9 @@ impl Cluster {
     /// A new connection to any broker: those known first, in an order that differs from call to call, then the
     /// bootstrap ones.
     pub(crate) fn connect_any(&self, closer: &Closer, deadline: Deadline) -> Result<Connection> {
-        connect_first(&self.candidates(), &self.settings, closer, deadline)
+        first_of(&self.candidates(), closer, deadline, |address, turn| {
+            Connection::open(address, &self.settings, closer, turn)
+        })
     }
 
     fn candidates(&self) -> Vec<Address> {
@@ -187,21 +191,26 @@ impl Drop for Cluster {
     }
 }
 
-/// Tries one address after the other; the error tells what happened at each.
-fn connect_first(
+/// Tries one address after the other until `contact` succeeds; the error tells what happened at each.
+fn first_of<T>(
     addresses: &[Address],
-    settings: &ClientSettings,
     closer: &Closer,
     deadline: Deadline,
-) -> Result<Connection> {
+    contact: impl Fn(&Address, Deadline) -> Result<T>,
+) -> Result<T> {
     let mut failures: Vec<Error> = Vec::new();
     for (tried, address) in addresses.iter().enumerate() {
         // A broker that does not answer leaves time for those after it.
-        let left = deadline.left(Instant::now());
-        let share = left / u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX).max(1);
-        let turn = Deadline { name: deadline.name, at: Instant::now() + share, limit: share };
-        match Connection::open(address, settings, closer, turn) {
-            Ok(connection) => return Ok(connection),
+        let turn = match u32::try_from(addresses.len() - tried) {
+            Ok(others @ 2..) => {
+                let now = Instant::now();
+                let share = deadline.left(now) / others;
+                Deadline { name: deadline.name, at: now + share, limit: share }
+            }
+            _ => deadline,
+        };
+        match contact(address, turn) {
+            Ok(contact) => return Ok(contact),
             Err(error) if closer.is_closed() => return Err(error),
             Err(error) => failures.push(error),
         }
@@ -223,12 +232,15 @@ fn no_broker(mut failures: Vec<Error>) -> Error {
 }
 
 fn first_contact(settings: &ClientSettings, closer: &Closer, deadline: Deadline) -> Result<(Connection, Metadata)> {
-    let contact = connect_first(&settings.bootstrap, settings, closer, deadline).and_then(|mut connection| {
-        let answer = connection.call(&request_for(&BTreeSet::new(), settings), deadline)?;
+    let contact = first_of(&settings.bootstrap, closer, deadline, |address, turn| {
+        let mut connection = Connection::open(address, settings, closer, turn)?;
+        let answer = connection.call(&request_for(&BTreeSet::new(), settings), turn)?;
         Ok((connection, Metadata::default().next(&answer)))
     });
     contact.map_err(|error| match error.kind() {
-        ErrorKind::Timeout | ErrorKind::Disconnected | ErrorKind::Protocol => error.with_kind(ErrorKind::Unreachable),
+        ErrorKind::Timeout | ErrorKind::Disconnected | ErrorKind::Protocol | ErrorKind::Broker => {
+            error.with_kind(ErrorKind::Unreachable)
+        }
         _ => error,
     })
 }
@@ -321,7 +333,7 @@ impl Refresher {
 
     /// The backoff between two refreshes. Whatever is asked for meanwhile is answered by the next one.
     fn pause(&mut self, cluster: &Cluster) {
-        let until = Instant::now() + self.backoff.next();
+        let until = Instant::now() + self.backoff.failed();
         let mut state = lock(&cluster.state);
         loop {
             let left = until.saturating_duration_since(Instant::now());

@@ -21,21 +21,10 @@ pub(super) struct Member {
 /// What one member gets, by topic. A member that gets nothing has an empty one.
 pub(super) type Share = BTreeMap<String, Vec<i32>>;
 
-/// When members let go of partitions in a rebalance (KIP-429).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RebalanceProtocol {
-    /// All of them, before it.
-    Eager,
-}
-
 /// A way to share partitions out. Every member of a group must offer the one that is used.
 pub(super) trait Assignor: Send + Sync {
     /// Kafka's name for it, as in `partition.assignment.strategy`.
     fn name(&self) -> &'static str;
-
-    fn protocol(&self) -> RebalanceProtocol {
-        RebalanceProtocol::Eager
-    }
 
     /// What this member sends along for its own use in later rebalances.
     fn user_data(&self, _topics: &BTreeSet<String>) -> Option<Bytes> {

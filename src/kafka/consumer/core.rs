@@ -60,8 +60,8 @@ pub(super) struct Core {
     pub idle_fetchers: usize,
     /// Some position may be [`Unset`](super::offsets::Position::Unset).
     pub check_unset: bool,
-    /// Topics whose trouble was told already.
-    told: BTreeSet<String>,
+    /// Topics, or partitions of them, whose trouble was told already.
+    told: BTreeSet<(String, Option<i32>)>,
     group_closers: Option<(Closer, Closer)>,
     threads: Vec<JoinHandle<()>>,
     /// How many of `threads` have not ended.
@@ -70,25 +70,7 @@ pub(super) struct Core {
 
 impl Shared {
     pub fn new(settings: ConsumerSettings, cluster: Arc<Cluster>) -> Arc<Self> {
-        let group = settings.group_id.as_deref().map(|id| Group::new(id, &settings, Instant::now()));
-        let core = Core {
-            closed: false,
-            subscription: Subscription::Nothing,
-            assignment: Assignment::new(settings.max_partition_fetch_bytes),
-            buffer: FetchBuffer::default(),
-            errors: VecDeque::new(),
-            group,
-            metadata: cluster.snapshot(),
-            fetchers: HashMap::new(),
-            leaders: 0,
-            requests: 0,
-            idle_fetchers: 0,
-            check_unset: false,
-            told: BTreeSet::new(),
-            group_closers: None,
-            threads: Vec::new(),
-            running: 0,
-        };
+        let core = Core::new(&settings, cluster.snapshot(), Instant::now());
         let shared = Arc::new_cyclic(|me| Self {
             settings,
             cluster,
@@ -253,6 +235,27 @@ impl Drop for Ending {
 }
 
 impl Core {
+    pub fn new(settings: &ConsumerSettings, metadata: Arc<Metadata>, now: Instant) -> Self {
+        Self {
+            closed: false,
+            subscription: Subscription::Nothing,
+            assignment: Assignment::new(settings.max_partition_fetch_bytes),
+            buffer: FetchBuffer::default(),
+            errors: VecDeque::new(),
+            group: settings.group_id.as_deref().map(|id| Group::new(id, settings, now)),
+            metadata,
+            fetchers: HashMap::new(),
+            leaders: 0,
+            requests: 0,
+            idle_fetchers: 0,
+            check_unset: false,
+            told: BTreeSet::new(),
+            group_closers: None,
+            threads: Vec::new(),
+            running: 0,
+        }
+    }
+
     /// Takes over leaders and topic errors from the snapshot. Returns true if something that is wanted is missing in
     /// it, so that it must be asked for again.
     fn apply_metadata(&mut self) -> bool {
@@ -261,7 +264,7 @@ impl Core {
         for (partition, held) in self.assignment.iter_mut() {
             let topic = metadata.topic(&partition.topic);
             if topic.is_some_and(|topic| partition.partition as usize >= topic.partitions.len())
-                && self.told.insert(partition.to_string())
+                && self.told.insert((partition.topic.to_string(), Some(partition.partition)))
             {
                 log::warn!("partition {partition} does not exist: waiting for the topic to get it");
             }
@@ -294,15 +297,16 @@ impl Core {
     /// Says, once, what is wrong with a topic. Returns true if it must be asked for again.
     fn look_at(&mut self, name: &str, metadata: &Metadata) -> bool {
         let Some(topic) = metadata.topics.get(name) else { return false };
+        let key = (name.to_owned(), None);
         match topic.error {
             ErrorCode::NONE => {
-                if self.told.remove(name) {
+                if self.told.remove(&key) {
                     log::info!("topic {} is there now", name.escape_debug());
                 }
                 false
             }
             ErrorCode::UNKNOWN_TOPIC_OR_PARTITION | ErrorCode::LEADER_NOT_AVAILABLE => {
-                if topic.error == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION && self.told.insert(name.to_owned()) {
+                if topic.error == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION && self.told.insert(key) {
                     let cluster = metadata.cluster_id.as_deref().unwrap_or("without an id");
                     log::warn!(
                         "topic {} does not exist in the cluster {}: waiting for it to be created",
@@ -313,7 +317,7 @@ impl Core {
                 true
             }
             code => {
-                if self.told.insert(name.to_owned()) {
+                if self.told.insert(key) {
                     let error = Error::broker_code(crate::kafka::protocol::ApiKey::Metadata, code, None);
                     self.errors.push_back(error.with_topic(name));
                 }

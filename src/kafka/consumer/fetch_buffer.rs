@@ -188,3 +188,144 @@ impl Queue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::offsets::Position;
+    use super::super::records::Records;
+    use super::*;
+    use crate::kafka::record::batch::{batches, put};
+    use crate::kafka::record::builder::BatchBuilder;
+    use crate::kafka::record::compression::Compression;
+
+    /// A batch of `count` records from `base` on, whose values are their offsets.
+    fn item(base: i64, count: i32) -> Item {
+        let mut builder = BatchBuilder::new(Vec::new());
+        for index in 0..count {
+            let value = (base + i64::from(index)).to_string();
+            builder.append(None, Some(value.as_bytes()), &[], 0).unwrap();
+        }
+        let mut bytes = builder.close(Compression::None).unwrap();
+        put(&mut bytes, 0, base.to_be_bytes());
+        let batch = batches(&bytes.into()).next().unwrap().unwrap();
+        Item::Records { batch, cursor: Cursor::default(), left: count }
+    }
+
+    struct Fixture {
+        buffer: FetchBuffer,
+        assignment: Assignment,
+    }
+
+    impl Fixture {
+        fn new(partitions: i32) -> Self {
+            let mut assignment = Assignment::new(1 << 20);
+            for index in 0..partitions {
+                assignment.add(place(index), Position::At { offset: 0, leader_epoch: -1 });
+            }
+            Self { buffer: FetchBuffer::default(), assignment }
+        }
+
+        /// What a call hands over, as `partition@offset`.
+        fn take(&mut self, max: usize) -> (Vec<(i32, i64)>, Option<Event>) {
+            let taken = self.buffer.take(max, &mut self.assignment);
+            let records = Records::new(taken.runs, taken.count);
+            assert_eq!(records.iter().len(), records.len());
+            let seen: Vec<_> = records.iter().map(|record| (record.partition(), record.offset())).collect();
+            for record in &records {
+                assert_eq!(record.value(), Some(record.offset().to_string().as_bytes()));
+            }
+            assert_eq!(seen.len(), taken.count);
+            (seen, taken.event.map(|(_, event)| event))
+        }
+
+        fn position(&self, partition: i32) -> i64 {
+            self.assignment.get(&place(partition)).unwrap().position.offset().unwrap()
+        }
+    }
+
+    fn place(partition: i32) -> TopicPartition {
+        TopicPartition::new("t", partition)
+    }
+
+    fn from(partition: i32, offsets: std::ops::Range<i64>) -> Vec<(i32, i64)> {
+        offsets.map(|offset| (partition, offset)).collect()
+    }
+
+    #[test]
+    fn batches_are_cut_to_what_a_poll_may_take_and_the_position_follows() {
+        let mut fixture = Fixture::new(1);
+        fixture.buffer.publish(&place(0), 1, [item(0, 5), item(5, 2)]);
+        let bytes = fixture.buffer.bytes(&place(0));
+        assert_eq!(fixture.take(3).0, from(0, 0..3));
+        assert_eq!(fixture.position(0), 3);
+        assert_eq!(fixture.buffer.bytes(&place(0)), bytes, "a batch counts until its last record is gone");
+        assert_eq!(fixture.take(3).0, from(0, 3..6));
+        assert!(fixture.buffer.bytes(&place(0)) < bytes);
+        assert_eq!(fixture.take(3).0, from(0, 6..7));
+        assert_eq!(fixture.position(0), 7);
+        assert_eq!(fixture.buffer.bytes_from(1), 0);
+        assert_eq!(fixture.take(3).0, []);
+    }
+
+    #[test]
+    fn partitions_take_turns() {
+        let mut fixture = Fixture::new(2);
+        fixture.buffer.publish(&place(0), 1, [item(0, 4)]);
+        fixture.buffer.publish(&place(1), 1, [item(0, 4)]);
+        assert_eq!(fixture.take(2).0, from(0, 0..2));
+        assert_eq!(fixture.take(2).0, from(1, 0..2));
+        assert_eq!(fixture.take(9).0, [from(0, 2..4), from(1, 2..4)].concat());
+    }
+
+    #[test]
+    fn a_paused_partition_keeps_its_records_and_its_turn() {
+        let mut fixture = Fixture::new(2);
+        fixture.buffer.publish(&place(0), 1, [item(0, 2)]);
+        fixture.buffer.publish(&place(1), 1, [item(0, 2)]);
+        fixture.assignment.get_mut(&place(0)).unwrap().paused = true;
+        assert_eq!(fixture.take(1).0, from(1, 0..1));
+        assert_eq!(fixture.position(0), 0);
+        fixture.assignment.get_mut(&place(0)).unwrap().paused = false;
+        assert_eq!(fixture.take(9).0, [from(0, 0..2), from(1, 1..2)].concat());
+    }
+
+    #[test]
+    fn gaps_move_the_position_without_records() {
+        let mut fixture = Fixture::new(1);
+        let gap = |next| Item::Gap { next, leader_epoch: 3 };
+        fixture.buffer.publish(&place(0), 1, [gap(2), item(2, 1), gap(5), gap(9)]);
+        assert_eq!(fixture.take(1).0, from(0, 2..3));
+        assert_eq!(fixture.position(0), 9, "gaps behind the last record are passed with it");
+        fixture.buffer.publish(&place(0), 1, [gap(12)]);
+        assert_eq!(fixture.take(1).0, []);
+        assert_eq!(fixture.position(0), 12);
+    }
+
+    #[test]
+    fn a_failure_comes_out_once_after_the_records_before_it_and_alone() {
+        let mut fixture = Fixture::new(2);
+        let failed = Item::End(Event::Failed(Error::corrupt("x")));
+        fixture.buffer.publish(&place(0), 1, [item(0, 2), failed]);
+        fixture.buffer.publish(&place(1), 1, [item(0, 2)]);
+        let (records, event) = fixture.take(9);
+        assert_eq!(records, from(0, 0..2));
+        assert!(event.is_none());
+        let (records, event) = fixture.take(9);
+        assert_eq!(records, []);
+        assert!(matches!(event, Some(Event::Failed(_))));
+        assert_eq!(fixture.position(0), 2);
+        let (records, event) = fixture.take(9);
+        assert_eq!(records, from(1, 0..2), "others flow on");
+        assert!(event.is_none());
+    }
+
+    #[test]
+    fn what_is_removed_is_not_handed_over() {
+        let mut fixture = Fixture::new(2);
+        fixture.buffer.publish(&place(0), 1, [item(0, 2)]);
+        fixture.buffer.publish(&place(1), 2, [item(0, 2)]);
+        assert_eq!(fixture.buffer.partitions_from(2).collect::<Vec<_>>(), [&place(1)]);
+        fixture.buffer.remove(&place(0));
+        assert_eq!(fixture.take(9).0, from(1, 0..2));
+    }
+}

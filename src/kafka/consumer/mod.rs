@@ -5,7 +5,7 @@
 //! | `subscription.rs` | what was asked for, what is held, and the epochs that tell late answers from present ones |
 //! | `offsets.rs` | positions: committed, reset, advanced |
 //! | `core.rs` | what the threads share, behind one lock |
-//! | `fetcher.rs` | a thread per leader that fetches ahead |
+//! | `fetcher.rs`, `fetching.rs` | a thread per leader that fetches ahead; what it asks and what answers mean |
 //! | `fetch_buffer.rs`, `records.rs` | what was fetched; what `poll` hands over of it |
 //! | `group/` | membership, heartbeats, commits (the coordinator thread), joins (the join thread) |
 //! | `assignor.rs` | how a leader shares partitions out |
@@ -32,6 +32,7 @@ mod assignor;
 mod core;
 mod fetch_buffer;
 mod fetcher;
+mod fetching;
 mod group;
 mod offsets;
 mod records;
@@ -310,7 +311,7 @@ impl Consumer {
                 let partitions = shared.lock().assignment.list();
                 let (group, list) = (shared.settings.group_id.as_deref().unwrap_or_default(), Listed(&partitions));
                 let event = if matches!(step, Step::Revoke) {
-                    log::info!("group {group}: giving up {list}");
+                    log::debug!("group {group}: giving up {list}");
                     Rebalance::Revoked(partitions)
                 } else {
                     log::warn!("group {group}: lost {list}");

@@ -97,8 +97,7 @@ impl Assignment {
 
     /// The error of a partition that has no position and gets none without a seek, unless the application knows it.
     pub fn unset(&mut self) -> Option<Error> {
-        let (partition, held) =
-            self.iter_mut().find(|(_, held)| held.position == Position::Unset && !held.reported)?;
+        let (partition, held) = self.iter_mut().find(|(_, held)| held.position == Position::Unset && !held.reported)?;
         held.reported = true;
         Some(no_position(partition))
     }
@@ -126,12 +125,7 @@ impl Assignment {
     }
 
     /// The position turned out to be outside the log. A new stay begins where the policy says.
-    pub fn out_of_range(
-        &mut self,
-        partition: &TopicPartition,
-        offset: i64,
-        policy: OffsetReset,
-    ) -> Result<(), Error> {
+    pub fn out_of_range(&mut self, partition: &TopicPartition, offset: i64, policy: OffsetReset) -> Result<(), Error> {
         match Position::reset(policy) {
             Position::Unset => Err(out_of_range(partition, offset)),
             position => {

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::iter::FusedIterator;
 
 use super::subscription::TopicPartition;
-use crate::kafka::record::batch::Batch;
 use crate::kafka::record::Headers;
+use crate::kafka::record::batch::Batch;
 use crate::kafka::record::walk::{Cursor, RawRecord, RecordIter};
 
 /// Consecutive records of one batch.

@@ -87,11 +87,6 @@ impl Connection {
         self.ended.is_some()
     }
 
-    /// How many requests wait for their answer.
-    pub(crate) fn in_flight(&self) -> usize {
-        self.in_flight.len()
-    }
-
     /// Sends a request and waits for its answer.
     ///
     /// # Errors
@@ -333,11 +328,6 @@ impl<T> Writer<T> {
     /// What ended the connection.
     pub(crate) fn cause(&self) -> Option<Error> {
         lock(&self.pipeline.state).ended.clone()
-    }
-
-    /// What the broker answers.
-    pub(crate) fn versions(&self) -> &ApiVersions {
-        &self.out.versions
     }
 
     /// `host:port`, as it was dialled.

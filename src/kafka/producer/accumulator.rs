@@ -187,6 +187,13 @@ impl Queue {
             ))
             .with_partition(&*partition.topic, partition.index));
         }
+        if size > memory.total() {
+            return Err(Error::config(format!(
+                "a record of {size} bytes can never fit into buffer.memory={}",
+                memory.total()
+            ))
+            .with_partition(&*partition.topic, partition.index));
+        }
         let Some(buffer) = memory.take(size) else { return Ok(Appended::NeedsMemory(size)) };
         builder = BatchBuilder::new(buffer);
         builder.append(key, value, headers, timestamp)?;
@@ -236,6 +243,10 @@ impl Queue {
         if let Some(at) = self.not_before.filter(|&at| at > now) {
             return Next::Wait(Some(at));
         }
+        if limits.idempotent && !self.in_flight.is_empty() && !self.sequences.may_pipeline() {
+            // An epoch begins once the fate of everything under the old one is known, and with a single batch.
+            return Next::Wait(None);
+        }
         if self.waiting.is_empty() {
             let Some(open) = &self.open else { return Next::Wait(None) };
             let ready = open.created + limits.linger;
@@ -248,9 +259,6 @@ impl Queue {
         if batch.stamp.is_none() {
             let stamp = if !limits.idempotent {
                 ANONYMOUS
-            } else if self.sequences.is_broken() && !self.in_flight.is_empty() {
-                // The new epoch begins once the fate of everything under the old one is known.
-                return Next::Wait(None);
             } else {
                 match self.sequences.stamp(identity, batch.count.cast_signed()) {
                     Some(stamp) => stamp,
@@ -282,6 +290,9 @@ impl Queue {
         self.left_flight(&batch.promise);
         if accepted {
             self.failures = 0;
+            if let Some(stamp) = batch.stamp {
+                self.sequences.acknowledged(stamp);
+            }
         } else {
             self.sequences.break_off();
         }
@@ -305,7 +316,10 @@ impl Queue {
 
     /// A batch in flight was too large for the broker: its halves go out in its place, and later batches stay smaller.
     /// Gives the batch back when it cannot be split.
-    pub(super) fn split(&mut self, batch: Batch, limits: &Limits, memory: &Memory) -> Result<(), Batch> {
+    pub(super) fn split(&mut self, batch: Box<Batch>, limits: &Limits, memory: &Memory) -> Result<(), Box<Batch>> {
+        if self.closed {
+            return Err(batch);
+        }
         let size = batch.buffer.len();
         let whole = Arc::clone(&batch.promise);
         let (first, second) = batch.split(limits, memory)?;
@@ -451,7 +465,7 @@ impl Batch {
     }
 
     /// Two batches of half the records each. Gives it back when it holds a single record, or the log may hold it.
-    fn split(mut self, limits: &Limits, memory: &Memory) -> Result<(Self, Self), Self> {
+    fn split(mut self: Box<Self>, limits: &Limits, memory: &Memory) -> Result<(Self, Self), Box<Self>> {
         if self.count < 2 || self.undecided {
             return Err(self);
         }
@@ -491,7 +505,8 @@ impl Batch {
             cause: None,
             stamp: None,
             undecided: false,
-            out_of_order: false,
+            // The whole was refused, so the log holds nothing of its epoch behind it: those in flight start anew too.
+            out_of_order: true,
             retries: 0,
         };
         let late = late.into_iter().map(|(index, callback)| (index - middle, callback)).collect();
@@ -522,11 +537,13 @@ impl Batch {
 
     /// What its records are told when it is given up.
     pub(super) fn give_up(&self, why: Error) -> Error {
-        let why = match &self.cause {
-            Some(cause) => Error::new(why.kind(), format!("{why}; last failure: {cause}")),
-            None => why,
-        };
-        if self.undecided { super::delivery::unknown(&why) } else { why }
+        let (topic, partition) = self.promise.place();
+        let mut why = why.with_partition(topic, partition);
+        // A code is the broker's own reason, and needs no other.
+        if let (Some(cause), None) = (&self.cause, why.code()) {
+            why = why.after(cause);
+        }
+        if self.undecided { super::delivery::unknown(why) } else { why }
     }
 }
 

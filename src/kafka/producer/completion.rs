@@ -146,9 +146,9 @@ impl Completion {
         let meaning = Meaning::of(code);
         if meaning == Meaning::TooLarge {
             let mut queue = lock(&partition.queue);
-            match queue.split(batch, &self.shared.limits, &self.shared.memory) {
+            match queue.split(Box::new(batch), &self.shared.limits, &self.shared.memory) {
                 Ok(()) => return self.shared.relist(partition, &mut queue, self.outbox.node),
-                Err(whole) => batch = whole,
+                Err(whole) => batch = *whole,
             }
         }
         match meaning {
@@ -173,6 +173,11 @@ impl Completion {
                 failure.out_of_order = true;
                 if let Some(id) = batch.producer_id().filter(|_| new_id) {
                     self.shared.identity.forget(id);
+                }
+                if batch.undecided {
+                    // Whoever does not know the producer cannot tell a repetition either.
+                    let error = batch.give_up(failure.error);
+                    return self.land(partition, batch, Outcome::Failed(error));
                 }
             }
             Meaning::Transient { undecided } => {

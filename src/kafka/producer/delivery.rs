@@ -92,6 +92,11 @@ impl Promise {
         halves
     }
 
+    /// Topic and partition.
+    pub(super) fn place(&self) -> (&str, i32) {
+        (&self.topic, self.partition)
+    }
+
     fn decide(&self, decided: Fate) {
         let mut fate = lock(&self.fate);
         if matches!(*fate, Fate::Open) {
@@ -324,8 +329,8 @@ pub(super) fn announce(
 }
 
 /// The failure of a record that may be in the log all the same.
-pub(super) fn unknown(cause: &Error) -> Error {
-    Error::new(ErrorKind::OutcomeUnknown, format!("outcome unknown, the log may hold it: {cause}"))
+pub(super) fn unknown(why: Error) -> Error {
+    why.with_kind(ErrorKind::OutcomeUnknown).begun("outcome unknown, the log may hold it")
 }
 
 #[cfg(test)]

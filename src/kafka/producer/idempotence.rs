@@ -70,6 +70,8 @@ pub(super) struct Sequences {
     next: i32,
     /// The sequences given so far cannot be continued: take a new epoch before the next batch is stamped.
     broken: bool,
+    /// The broker has acknowledged a batch of this producer id and epoch, so that from now on it insists on the order.
+    established: bool,
 }
 
 impl Sequences {
@@ -89,12 +91,25 @@ impl Sequences {
         self.producer = Some(producer);
         self.next = 0;
         self.broken = false;
+        self.established = false;
         producer
     }
 
     /// A batch left a hole, or may have: the next new stamp comes from a new epoch.
     pub(super) fn break_off(&mut self) {
         self.broken = self.producer.is_some();
+    }
+
+    /// A batch with this stamp was acknowledged.
+    pub(super) fn acknowledged(&mut self, stamp: Stamp) {
+        self.established |= self.producer == Some(stamp.producer);
+    }
+
+    /// Whether a batch may follow one that is in flight. A partition that knows nothing of a producer takes its first batch
+    /// whatever the sequence (Kafka's `ProducerAppendInfo`): were the very first one refused and the second one, already
+    /// under way, accepted, their order would be lost.
+    pub(super) fn may_pipeline(&self) -> bool {
+        self.established && !self.broken
     }
 
     /// Whether batches that were stamped but certainly not appended need a new stamp.
@@ -127,6 +142,23 @@ mod tests {
         assert_eq!(sequences.stamp(&identity, 1).unwrap().sequence, 15);
         assert_eq!(after(i32::MAX, 1), 0);
         assert_eq!(after(i32::MAX - 1, 3), 1);
+    }
+
+    #[test]
+    fn the_first_batch_of_an_epoch_goes_alone() {
+        let identity = identity(0);
+        let mut sequences = Sequences::default();
+        let first = sequences.stamp(&identity, 4).unwrap();
+        assert!(!sequences.may_pipeline());
+        sequences.acknowledged(first);
+        assert!(sequences.may_pipeline());
+        sequences.break_off();
+        assert!(!sequences.may_pipeline());
+        let second = sequences.stamp(&identity, 4).unwrap();
+        sequences.acknowledged(first);
+        assert!(!sequences.may_pipeline(), "an answer to the old epoch says nothing of the new one");
+        sequences.acknowledged(second);
+        assert!(sequences.may_pipeline());
     }
 
     #[test]

@@ -16,6 +16,7 @@ const FIRST: usize = 4 << 10;
 
 /// The account and the pool.
 pub(super) struct Memory {
+    total: usize,
     account: Mutex<Account>,
     freed: Condvar,
     /// Whether someone waits for memory: the senders then send whatever there is.
@@ -36,7 +37,12 @@ impl Memory {
     pub(super) fn new(bytes: usize) -> Self {
         let free = isize::try_from(bytes).unwrap_or(isize::MAX);
         let account = Account { free, pool: Vec::new(), waiting: 0, closed: false };
-        Self { account: Mutex::new(account), freed: Condvar::new(), short: AtomicBool::new(false) }
+        Self { total: bytes, account: Mutex::new(account), freed: Condvar::new(), short: AtomicBool::new(false) }
+    }
+
+    /// All that there is.
+    pub(super) fn total(&self) -> usize {
+        self.total
     }
 
     /// A buffer with room for `needed` bytes at least, or None when memory is short.

@@ -226,7 +226,8 @@ impl Shared {
         loop {
             let (partition, bound) = self.choose(topic, record, timestamp)?;
             let mut queue = lock(&partition.queue);
-            let needed = match queue.append(partition, record, timestamp, bound, &self.limits, &self.memory)? {
+            let appended = queue.append(partition, record, timestamp, bound, &self.limits, &self.memory);
+            let needed = match appended.map_err(|error| self.ended.get().cloned().unwrap_or(error))? {
                 Appended::MoveOn => {
                     partition.batch_closed();
                     self.announce(partition, &mut queue, true);

@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::accumulator::Partition;
+use crate::clock::Deadline;
 use crate::sync::lock;
 
 /// Shared by those who fill it (`send`, completion), and the one sender that empties it.
@@ -21,7 +22,7 @@ pub(super) struct Outbox {
 struct State {
     ready: VecDeque<Arc<Partition>>,
     /// By when each request in flight must be answered, oldest first.
-    in_flight: VecDeque<Instant>,
+    in_flight: VecDeque<Deadline>,
     /// Something happened since the sender last looked.
     news: bool,
     /// An answer came: whatever has gathered meanwhile may go.
@@ -41,7 +42,7 @@ pub(super) struct Turn {
     pub(super) ended: bool,
     pub(super) stopped: bool,
     /// When the first of the requests in flight is overdue.
-    pub(super) overdue_at: Option<Instant>,
+    pub(super) overdue: Option<Deadline>,
     /// The broker asked for silence until then.
     pub(super) throttled_until: Option<Instant>,
 }
@@ -115,7 +116,7 @@ impl Outbox {
     }
 
     /// A request is about to be written; its answer is due by then.
-    pub(super) fn sending(&self, answer_by: Instant) {
+    pub(super) fn sending(&self, answer_by: Deadline) {
         lock(&self.state).in_flight.push_back(answer_by);
     }
 
@@ -150,7 +151,7 @@ impl Outbox {
             answered: std::mem::take(&mut state.answered),
             ended: std::mem::take(&mut state.ended),
             stopped: state.stopped,
-            overdue_at: state.in_flight.iter().min().copied(),
+            overdue: state.in_flight.iter().min_by_key(|deadline| deadline.at).copied(),
             throttled_until: state.throttled_until,
         }
     }

@@ -95,9 +95,7 @@ impl Sender {
         if turn.ended {
             self.unlink(now);
         }
-        let request_timeout = self.shared.cluster.settings().request_timeout;
-        if let Some(link) = self.link.as_ref().filter(|_| turn.overdue_at.is_some_and(|at| at <= now)) {
-            let deadline = Deadline { name: "request.timeout.ms", at: now, limit: request_timeout };
+        if let (Some(link), Some(deadline)) = (&self.link, turn.overdue.filter(|overdue| overdue.passed(now))) {
             link.writer.end(Error::timeout(&deadline, "waiting for the answer to Produce").with_api(ApiKey::Produce));
         }
         if turn.answered {
@@ -105,18 +103,20 @@ impl Sender {
         }
         let throttled = turn.throttled_until.filter(|&until| until > now);
         let capacity = if throttled.is_some() { 0 } else { self.shared.settings.max_in_flight };
-        let mut everything = turn.answered;
+        // With linger.ms=0 the answers set the pace; else only time, size and need end a batch.
+        let eager = self.shared.limits.linger.is_zero();
+        let mut everything = eager && turn.answered;
         let mut in_flight = turn.in_flight;
-        let mut answer_by = turn.overdue_at;
+        let mut answer_by = turn.overdue.map(|overdue| overdue.at);
         loop {
             let may_send = in_flight < capacity && self.link.as_ref().is_some_and(|link| !link.writer.is_ended());
-            everything |= in_flight == 0 || self.shared.is_urgent();
+            everything |= eager && in_flight == 0 || self.shared.is_urgent();
             let mut pass = self.collect(std::mem::take(&mut turn.ready), now, may_send, everything);
             self.fail_expired(std::mem::take(&mut pass.expired));
             let sent = !pass.flight.is_empty();
             if sent {
                 in_flight += 1;
-                answer_by = earliest(answer_by, self.send(std::mem::take(&mut pass.flight), now));
+                answer_by = earliest(answer_by, self.send(std::mem::take(&mut pass.flight)));
             } else if pass.needs_producer_id
                 && let Some(link) = &self.link
             {
@@ -164,7 +164,11 @@ impl Sender {
             } else if leader != self.outbox.node && queue.is_settled() {
                 self.shared.list(&partition, &mut queue, leader);
                 stays = false;
-            } else if leader != self.outbox.node || leader == Outbox::NOBODY {
+            } else if leader == Outbox::NOBODY {
+                // Asked again with each answer that knows of none either; the metadata thread sees to the pace.
+                self.shared.cluster.request_refresh();
+                pass.wake(queue.deadline(limits));
+            } else if leader != self.outbox.node {
                 pass.wake(queue.deadline(limits));
             } else if !may_send {
                 pass.wants_link = true;
@@ -205,7 +209,8 @@ impl Sender {
         for (partition, batches) in expired {
             for mut batch in batches {
                 if batch.cause.is_none() {
-                    batch.cause = self.cause.clone().or_else(|| self.shared.cluster.failure());
+                    batch.cause =
+                        self.cause.clone().or_else(|| self.shared.cluster.failure()).or_else(|| self.no_leader());
                 }
                 let error = batch.give_up(timed_out(self.shared.limits.message_timeout));
                 self.shared.conclude(&partition, batch, delivery::Outcome::Failed(error));
@@ -213,19 +218,24 @@ impl Sender {
         }
     }
 
+    fn no_leader(&self) -> Option<Error> {
+        let text = "the partition has no leader at present";
+        (self.outbox.node == Outbox::NOBODY).then(|| Error::new(ErrorKind::Unreachable, text))
+    }
+
     /// Writes one request. Returns by when its answer is due.
-    fn send(&mut self, mut flight: Flight, now: Instant) -> Option<Instant> {
+    fn send(&mut self, mut flight: Flight) -> Option<Instant> {
         let link = self.link.as_mut()?;
         let settings = &self.shared.settings;
-        let mut answer_by = now + settings.client.request_timeout;
+        let mut deadline = Deadline::after("request.timeout.ms", settings.client.request_timeout);
         let mut topics: Vec<TopicProduceData> = Vec::new();
         for (partition, batch) in &mut flight {
             batch.seal();
-            answer_by = answer_by.min(batch.deadline);
+            let limit = self.shared.limits.message_timeout;
+            deadline = deadline.min(Deadline { name: "message.timeout.ms", at: batch.deadline, limit });
             let data = PartitionProduceData {
                 index: partition.index,
                 records: Some(Bytes::from_shared(Arc::clone(&batch.buffer), 0..batch.buffer.len())),
-                ..Default::default()
             };
             match topics.iter_mut().find(|topic| *topic.name == *partition.topic) {
                 Some(topic) => topic.partition_data.push(data),
@@ -242,7 +252,6 @@ impl Sender {
             topic_data: topics,
             ..Default::default()
         };
-        let deadline = Deadline { name: "request.timeout.ms", at: answer_by, limit: answer_by - now };
         if settings.acks == 0 {
             let sent = link.writer.send_unanswered(&request, deadline);
             drop(request);
@@ -253,14 +262,14 @@ impl Sender {
             }
             return None;
         }
-        self.outbox.sending(answer_by);
+        self.outbox.sending(deadline);
         if let Err((error, flight)) = link.writer.send(&request, flight, deadline) {
             drop(request);
             let completion = Completion::new(Arc::clone(&self.shared), Arc::clone(&self.outbox));
             completion.returned(flight, &Failure::unsent(error.clone()));
             link.writer.end(error);
         }
-        Some(answer_by)
+        Some(deadline.at)
     }
 
     /// Connects, as far as the time until the next deadline allows.
@@ -305,7 +314,7 @@ impl Sender {
             log::debug!("produce connection to broker {}: {cause}", self.outbox.node);
             self.cause = Some(cause);
             self.shared.cluster.request_refresh();
-            self.reconnect_at = Some(now + self.backoff.next());
+            self.reconnect_at = Some(now + self.backoff.failed());
         }
     }
 
@@ -317,7 +326,7 @@ impl Sender {
             log::warn!("cannot send to broker {}: {error}; still trying", self.outbox.node);
         }
         self.shared.cluster.request_refresh();
-        self.reconnect_at = Some(Instant::now() + self.backoff.next());
+        self.reconnect_at = Some(Instant::now() + self.backoff.failed());
         if error.kind() == ErrorKind::Refused {
             // Trying again would be refused again: tell the records now.
             self.give_up_all(&error);

@@ -26,6 +26,8 @@ struct Node {
     next: OnceLock<Box<Node>>,
 }
 
+type Chunk = Box<[OnceLock<Arc<Partition>>]>;
+
 /// One topic and its partitions.
 pub(super) struct Topic {
     pub(super) name: Arc<str>,
@@ -34,7 +36,7 @@ pub(super) struct Topic {
     count: AtomicI32,
     turn: AtomicI32,
     /// Chunk k holds the partitions from 2^k - 1 on, 2^k of them.
-    chunks: [OnceLock<Box<[OnceLock<Arc<Partition>>]>>; CHUNKS],
+    chunks: [OnceLock<Chunk>; CHUNKS],
 }
 
 impl Topics {

@@ -36,7 +36,6 @@ pub(crate) mod field {
 
 const CODEC: i16 = 0x07;
 const LOG_APPEND_TIME: i16 = 0x08;
-const TRANSACTIONAL: i16 = 0x10;
 const CONTROL: i16 = 0x20;
 
 /// The batches in the bytes that a broker returned for one partition.
@@ -140,19 +139,9 @@ impl Batch {
         self.header.attributes & CONTROL != 0
     }
 
-    /// Whether it belongs to a transaction.
-    pub fn is_transactional(&self) -> bool {
-        self.header.attributes & TRANSACTIONAL != 0
-    }
-
     /// The time the broker appended it, if the topic is configured to replace the producer's times with that.
     pub fn append_time(&self) -> Option<i64> {
         (self.header.attributes & LOG_APPEND_TIME != 0).then_some(self.header.max_timestamp)
-    }
-
-    /// How its records are compressed; [`Compression::None`] once they no longer are.
-    pub fn compression(&self) -> Compression {
-        self.header.compression
     }
 
     /// Size on the wire, or, of a decompressed batch, in memory.
@@ -225,11 +214,6 @@ impl Batch {
     /// The offset of the record at `cursor`; none at the end.
     pub fn offset_at(&self, cursor: Cursor) -> Option<i64> {
         self.records_from(cursor, 1).next().map(|record| record.offset)
-    }
-
-    /// The bytes, for handing them on with the range of the records.
-    pub fn bytes(&self) -> &Bytes {
-        &self.bytes
     }
 
     fn corrupt(&self, what: impl std::fmt::Display) -> Error {

@@ -111,11 +111,6 @@ impl BatchBuilder {
         self.count
     }
 
-    /// Whether it has no record yet.
-    pub fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
     /// The first record's timestamp; `None` while empty.
     pub fn first_timestamp(&self) -> Option<i64> {
         (self.count > 0).then_some(self.base_timestamp)

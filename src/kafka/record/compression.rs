@@ -42,11 +42,6 @@ impl Compression {
         }
     }
 
-    /// The one of this name, as Kafka writes it.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|codec| codec.name() == name)
-    }
-
     /// Its number in the attributes of a batch.
     pub fn id(self) -> u8 {
         self as u8

@@ -22,12 +22,6 @@ pub(crate) const fn unsigned_len(unsigned: u64) -> usize {
     (bits * 9 + 64) / 64
 }
 
-/// How many bytes `value` takes with its sign.
-#[inline]
-pub(crate) const fn len(value: i64) -> usize {
-    unsigned_len(zigzag(value))
-}
-
 /// Writes `unsigned` into `target` at `at` and returns where it ends.
 #[inline]
 pub(crate) fn put<const N: usize>(target: &mut [u8; N], mut at: usize, mut unsigned: u64) -> usize {
@@ -116,7 +110,7 @@ mod tests {
         fn integers_survive(value: i64, shift in 0u32..64) {
             let value = value >> shift;
             let bytes = encoded(value);
-            prop_assert_eq!(bytes.len(), len(value));
+            prop_assert_eq!(bytes.len(), unsigned_len(zigzag(value)));
             let mut rest = &bytes[..];
             prop_assert_eq!(take_i64(&mut rest), Some(value));
             prop_assert!(rest.is_empty());

@@ -71,7 +71,8 @@ impl Cursor {
         let mut rest = records.get(self.at..).unwrap_or_default();
         let before = rest.len();
         for _ in 0..count {
-            let Some(tail) = varint::take_i32(&mut rest).and_then(|size| rest.get(usize::try_from(size).ok()?..)) else {
+            let Some(tail) = varint::take_i32(&mut rest).and_then(|size| rest.get(usize::try_from(size).ok()?..))
+            else {
                 break;
             };
             rest = tail;

@@ -77,7 +77,10 @@ enum Phase {
     /// Not a member; wants to be one.
     Wanting,
     /// The join thread is at it.
-    Joining { attempt: Attempt, answered: bool },
+    Joining {
+        attempt: Attempt,
+        answered: bool,
+    },
     /// The assignment is there and `poll` has not taken it up yet.
     Assigned(Vec<TopicPartition>),
     Stable,
@@ -298,7 +301,7 @@ impl Membership {
             ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_NOT_AVAILABLE => Reaction::FindCoordinator,
             ErrorCode::REBALANCE_IN_PROGRESS => match self.phase {
                 Phase::Stable => {
-                    log::info!("group {}: a rebalance is under way, joining again", self.group);
+                    log::debug!("group {}: a rebalance is under way, joining again", self.group);
                     self.phase = Phase::Rebalancing;
                     Reaction::Wake
                 }
@@ -466,5 +469,253 @@ impl Membership {
             hint => format!("cannot join group {}: {hint}", self.group),
         };
         Error::broker_code(api, code, Some(&text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::config::Config;
+
+    const HEARTBEAT: Duration = Duration::from_secs(2);
+    const MAX_POLL: Duration = Duration::from_secs(300);
+
+    fn membership(now: Instant) -> Membership {
+        let config = Config::new()
+            .set("bootstrap.servers", "localhost:9092")
+            .and_then(|config| config.set("group.id", "g"))
+            .and_then(|config| config.set("session.timeout.ms", "6000"))
+            .and_then(|config| config.set("heartbeat.interval.ms", "2000"))
+            .and_then(|config| config.set("max.poll.interval.ms", "300000"));
+        let mut membership = Membership::new("g", &config.unwrap().consumer().unwrap(), now);
+        membership.polling(true, now);
+        membership
+    }
+
+    fn join(membership: &mut Membership, now: Instant) -> Attempt {
+        match membership.step(false, now) {
+            Some(Step::Join(attempt)) => attempt,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn partitions() -> Vec<TopicPartition> {
+        vec![TopicPartition::new("t", 0)]
+    }
+
+    /// Through a whole join; the partitions have been taken up.
+    fn stable(now: Instant) -> Membership {
+        let mut membership = membership(now);
+        membership.subscribe();
+        let attempt = join(&mut membership, now);
+        assert!(membership.joined(attempt, 1, "m".to_owned(), now));
+        assert!(membership.synced(attempt, partitions(), None));
+        assert!(matches!(membership.step(false, now), Some(Step::Assign(assigned)) if assigned == partitions()));
+        assert!(membership.step(true, now).is_none());
+        membership
+    }
+
+    fn identity(generation: i32) -> Identity {
+        Identity { generation, member_id: "m".to_owned() }
+    }
+
+    #[test]
+    fn heartbeats_run_from_the_answer_to_joingroup_on() {
+        let now = Instant::now();
+        let mut membership = membership(now);
+        membership.subscribe();
+        let attempt = join(&mut membership, now);
+        membership.member_id_given(attempt, "m".to_owned());
+        assert_eq!(membership.identity().member_id, "m");
+        assert!(membership.heartbeat(now + HEARTBEAT).is_none(), "not a member yet");
+        membership.joined(attempt, 1, "m".to_owned(), now);
+        assert!(membership.heartbeat(now).is_none());
+        assert_eq!(membership.heartbeat(now + HEARTBEAT), Some(identity(1)), "while SyncGroup waits");
+        assert!(membership.heartbeat(now + HEARTBEAT).is_none(), "one per interval");
+        assert_eq!(membership.next_due(), Some(now + HEARTBEAT * 2));
+        assert_eq!(membership.heard(&identity(1), ErrorCode::REBALANCE_IN_PROGRESS), Reaction::Nothing);
+        assert!(membership.synced(attempt, partitions(), None), "SyncGroup decides");
+    }
+
+    #[test]
+    fn a_rebalance_revokes_before_it_joins_again_under_the_same_id() {
+        let now = Instant::now();
+        let mut membership = stable(now);
+        assert_eq!(membership.heard(&identity(1), ErrorCode::REBALANCE_IN_PROGRESS), Reaction::Wake);
+        assert_eq!(membership.heard(&identity(1), ErrorCode::REBALANCE_IN_PROGRESS), Reaction::Nothing);
+        assert!(matches!(membership.step(true, now), Some(Step::Revoke)));
+        assert_eq!(membership.committer().unwrap(), identity(1), "the listener may commit");
+        assert_eq!(membership.heartbeat(now + HEARTBEAT), Some(identity(1)), "alive while the listener works");
+        membership.let_go();
+        let attempt = join(&mut membership, now);
+        assert_eq!(membership.identity(), &identity(1));
+        assert!(membership.heartbeat(now + HEARTBEAT * 9).is_none(), "the join keeps it alive");
+        assert!(membership.committer().is_err());
+        assert!(membership.joined(attempt, 2, "m".to_owned(), now));
+    }
+
+    #[test]
+    fn a_rebalance_before_the_assignment_was_taken_up_joins_at_once() {
+        let now = Instant::now();
+        let mut membership = membership(now);
+        membership.subscribe();
+        let attempt = join(&mut membership, now);
+        membership.joined(attempt, 1, "m".to_owned(), now);
+        membership.synced(attempt, partitions(), None);
+        assert_eq!(membership.heard(&identity(1), ErrorCode::REBALANCE_IN_PROGRESS), Reaction::Wake);
+        assert_ne!(join(&mut membership, now), attempt);
+    }
+
+    #[test]
+    fn a_lost_membership_is_told_as_lost_and_joined_anew() {
+        for (code, id) in [(ErrorCode::UNKNOWN_MEMBER_ID, ""), (ErrorCode::ILLEGAL_GENERATION, "m")] {
+            let now = Instant::now();
+            let mut membership = stable(now);
+            assert_eq!(membership.heard(&identity(1), code), Reaction::Wake);
+            assert!(membership.committer().unwrap_err().to_string().contains("no longer a member"));
+            assert!(matches!(membership.step(true, now), Some(Step::Lose)));
+            membership.let_go();
+            join(&mut membership, now);
+            assert_eq!(membership.identity(), &Identity { generation: -1, member_id: id.to_owned() });
+        }
+    }
+
+    #[test]
+    fn what_answers_an_earlier_generation_changes_nothing() {
+        let now = Instant::now();
+        let mut membership = stable(now);
+        for code in [ErrorCode::UNKNOWN_MEMBER_ID, ErrorCode::ILLEGAL_GENERATION, ErrorCode::REBALANCE_IN_PROGRESS] {
+            assert_eq!(membership.heard(&identity(0), code), Reaction::Nothing);
+        }
+        assert!(membership.step(true, now).is_none());
+        assert_eq!(membership.heard(&identity(0), ErrorCode::NOT_COORDINATOR), Reaction::FindCoordinator);
+    }
+
+    #[test]
+    fn answers_to_an_attempt_that_was_given_up_change_nothing() {
+        let now = Instant::now();
+        let mut membership = membership(now);
+        membership.subscribe();
+        let old = join(&mut membership, now);
+        membership.subscribe();
+        let new = join(&mut membership, now);
+        assert!(!membership.is_joining(old));
+        assert!(!membership.joined(old, 1, "m".to_owned(), now));
+        assert!(!membership.synced(old, partitions(), None));
+        membership.join_failed(old, now);
+        assert!(membership.is_joining(new));
+    }
+
+    #[test]
+    fn refusals_of_a_join() {
+        let now = Instant::now();
+        let start = || {
+            let mut membership = membership(now);
+            membership.subscribe();
+            let attempt = join(&mut membership, now);
+            membership.joined(attempt, 4, "m".to_owned(), now);
+            (membership, attempt)
+        };
+        let refuse = |code| {
+            let (mut membership, attempt) = start();
+            let reaction = membership.join_refused(attempt, ApiKey::JoinGroup, code);
+            (membership, reaction)
+        };
+        let (membership, reaction) = refuse(ErrorCode::UNKNOWN_MEMBER_ID);
+        assert!(matches!(reaction, JoinReaction::Again));
+        assert_eq!(membership.identity(), &Identity::none());
+        let (membership, reaction) = refuse(ErrorCode::REBALANCE_IN_PROGRESS);
+        assert!(matches!(reaction, JoinReaction::Again));
+        assert_eq!(membership.identity(), &identity(4));
+        for code in [ErrorCode::NOT_COORDINATOR, ErrorCode::COORDINATOR_NOT_AVAILABLE] {
+            assert!(matches!(refuse(code).1, JoinReaction::FindCoordinator));
+        }
+        assert!(matches!(refuse(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS).1, JoinReaction::Later));
+        for (code, hint) in [
+            (ErrorCode::GROUP_MAX_SIZE_REACHED, "group.max.size"),
+            (ErrorCode::INCONSISTENT_GROUP_PROTOCOL, "partition.assignment.strategy"),
+            (ErrorCode::INVALID_SESSION_TIMEOUT, "session.timeout.ms"),
+            (ErrorCode::GROUP_AUTHORIZATION_FAILED, "right"),
+            (ErrorCode(999), "unknown error 999"),
+        ] {
+            let JoinReaction::Fail(error) = refuse(code).1 else { panic!("{code}") };
+            assert!(error.to_string().contains(hint), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_failed_join_is_tried_again_by_a_later_poll() {
+        let now = Instant::now();
+        let mut membership = membership(now);
+        membership.subscribe();
+        let attempt = join(&mut membership, now);
+        membership.join_failed(attempt, now + HEARTBEAT);
+        assert!(membership.step(false, now).is_none());
+        assert_eq!(membership.step_due(), Some(now + HEARTBEAT));
+        assert_ne!(join(&mut membership, now + HEARTBEAT), attempt);
+    }
+
+    #[test]
+    fn a_fenced_member_stays_out_and_says_so_each_time() {
+        let now = Instant::now();
+        let mut membership = stable(now);
+        assert_eq!(membership.heard(&identity(1), ErrorCode::FENCED_INSTANCE_ID), Reaction::Wake);
+        for _ in 0..2 {
+            let Some(Step::Fail(error)) = membership.step(true, now) else { panic!() };
+            assert!(error.to_string().contains("group.instance.id"), "{error}");
+        }
+        assert!(membership.committer().is_err());
+        assert!(membership.heartbeat(now + HEARTBEAT).is_none());
+        assert!(membership.leave().is_none(), "the other one is the member");
+    }
+
+    #[test]
+    fn an_application_that_does_not_poll_leaves_the_group_and_joins_with_the_next_poll() {
+        let now = Instant::now();
+        let mut membership = stable(now);
+        assert!(membership.poll_overdue(now + MAX_POLL * 2).is_none(), "it is inside poll");
+        membership.polling(false, now);
+        assert_eq!(membership.poll_due(), Some(now + MAX_POLL));
+        assert!(membership.poll_overdue(now + MAX_POLL - Duration::from_millis(1)).is_none());
+        assert_eq!(membership.poll_overdue(now + MAX_POLL), Some(identity(1)));
+        assert!(membership.poll_overdue(now + MAX_POLL * 2).is_none(), "once");
+        assert!(membership.heartbeat(now + MAX_POLL).is_none());
+        let error = membership.committer().unwrap_err();
+        assert!(error.to_string().contains("max.poll.interval.ms=300000"), "{error}");
+        assert!(matches!(membership.step(true, now + MAX_POLL), Some(Step::Lose)));
+        membership.let_go();
+        join(&mut membership, now + MAX_POLL);
+    }
+
+    #[test]
+    fn only_a_leader_minds_partition_counts() {
+        let now = Instant::now();
+        let mut follower = stable(now);
+        assert!(!follower.counts_changed(|_| Some(9)));
+
+        let mut leader = membership(now);
+        leader.subscribe();
+        let attempt = join(&mut leader, now);
+        leader.joined(attempt, 1, "m".to_owned(), now);
+        let counts = [("t".to_owned(), 3), ("missing".to_owned(), 0)].into();
+        leader.synced(attempt, partitions(), Some(counts));
+        assert!(!leader.counts_changed(|topic| (topic == "t").then_some(3)));
+        assert!(!leader.counts_changed(|_| None), "nothing is known for a moment");
+        assert!(leader.counts_changed(|topic| Some(if topic == "t" { 3 } else { 1 })));
+        assert!(!leader.counts_changed(|_| Some(9)), "it is joining again already");
+        join(&mut leader, now);
+    }
+
+    #[test]
+    fn leaving_names_the_member_only_if_the_coordinator_knows_it() {
+        let now = Instant::now();
+        let mut fresh = membership(now);
+        fresh.subscribe();
+        assert_eq!(fresh.leave(), None);
+        let mut member = stable(now);
+        assert_eq!(member.leave(), Some(identity(1)));
+        assert_eq!(member.leave(), None);
+        assert_eq!(member.committer().unwrap(), Identity::none());
+        assert!(member.step(false, now).is_none());
     }
 }

@@ -22,6 +22,9 @@ use crate::kafka::protocol::{ApiKey, ErrorCode, Request};
 /// A refusal that only an administrator can lift is tried again after this long.
 const REFUSED_RETRY: Duration = Duration::from_secs(10);
 
+/// Trouble that is over sooner is not worth a warning: a coordinator that starts or moves is away for a moment.
+const LASTING: Duration = Duration::from_secs(2);
+
 /// Runs until the consumer closes.
 pub(in crate::kafka::consumer) fn run(shared: &Shared, closer: &Closer) {
     let client = &shared.settings.client;
@@ -30,6 +33,7 @@ pub(in crate::kafka::consumer) fn run(shared: &Shared, closer: &Closer) {
         closer,
         connection: None,
         backoff: Backoff::new(client.retry_backoff, client.retry_backoff_max),
+        trouble: None,
         complained: false,
     };
     while let Some(work) = link.next_work() {
@@ -43,7 +47,9 @@ struct Link<'a> {
     /// To the node that is the coordinator.
     connection: Option<(i32, Connection)>,
     backoff: Backoff,
-    /// The present trouble was mentioned in the log.
+    /// Since when nothing works.
+    trouble: Option<Instant>,
+    /// It was mentioned in the log.
     complained: bool,
 }
 
@@ -62,19 +68,29 @@ impl Link<'_> {
             }
             match work {
                 Work::Sleep(until) => core = self.shared.sleep(&self.shared.coordinator, core, until),
-                work => {
-                    group.busy(true);
-                    return Some(work);
-                }
+                work => return Some(work),
             }
         }
     }
 
     fn perform(&mut self, work: Work) {
         let outcome = match work {
-            Work::FindCoordinator => self.find().map_err(|error| (None, error)),
+            // What it is worth shows when it is talked to.
+            Work::FindCoordinator => match self.find() {
+                Ok(()) => return,
+                Err(error) => Err((None, error)),
+            },
             Work::Heartbeat(identity) => self.heartbeat(&identity).map_err(|error| (None, error)),
-            Work::Commit(commit) => self.commit(commit),
+            Work::Commit(commit) => {
+                let request = self.commit_request(&commit);
+                match self.call(|_| request) {
+                    Ok(response) => {
+                        self.obey(response.throttle_time_ms);
+                        Ok(self.group(|group| group.commit_answered(commit, &response)))
+                    }
+                    Err(error) => Err((Some(Work::Commit(commit)), error)),
+                }
+            }
             Work::Positions(asked) => self.positions(&asked).map_err(|error| (None, error)),
             Work::Lookup(lookup) => match self.fetch_offsets(lookup.partitions.iter()) {
                 Ok(response) => Ok(self.group(|group| group.lookup_answered(lookup, &response))),
@@ -87,11 +103,6 @@ impl Link<'_> {
             Ok(answered) => self.follow(answered),
             Err((undone, error)) => self.fail(undone, error),
         }
-        let mut core = self.shared.lock();
-        if let Some(group) = &mut core.group {
-            group.busy(false);
-        }
-        drop(core);
         self.shared.app.notify_all();
     }
 
@@ -104,15 +115,16 @@ impl Link<'_> {
         match answered {
             Answered::Done => {
                 self.backoff.reset();
+                self.trouble = None;
                 self.complained = false;
             }
             Answered::Later => {
-                let until = Instant::now() + self.backoff.next();
+                let until = Instant::now() + self.backoff.failed();
                 self.group(|group| group.postpone(until));
             }
             Answered::FindCoordinator => {
                 self.connection = None;
-                let until = Instant::now() + self.backoff.next();
+                let until = Instant::now() + self.backoff.failed();
                 self.group(|group| group.coordinator_lost(None, None, until));
             }
             Answered::Refused(error) => self.refuse(error),
@@ -126,13 +138,15 @@ impl Link<'_> {
             return;
         }
         let passing = error.is_retriable() || error.kind() == ErrorKind::Protocol;
-        let until = Instant::now() + if passing { self.backoff.next() } else { REFUSED_RETRY };
+        let until = Instant::now() + if passing { self.backoff.failed() } else { REFUSED_RETRY };
         self.group(|group| group.coordinator_lost(undone, Some(&error), until));
         if passing {
             let group = self.shared.settings.group_id.as_deref().unwrap_or_default();
-            let level = if self.complained { log::Level::Debug } else { log::Level::Warn };
+            let now = Instant::now();
+            let lasting = now >= *self.trouble.get_or_insert(now) + LASTING;
+            let level = if lasting && !self.complained { log::Level::Warn } else { log::Level::Debug };
             log::log!(level, "group {group}: no coordinator: {error}; still trying");
-            self.complained = true;
+            self.complained |= lasting;
             self.shared.cluster.request_refresh();
         } else {
             self.refuse(error);
@@ -174,7 +188,7 @@ impl Link<'_> {
         }
     }
 
-    fn find(&mut self) -> Result<Answered> {
+    fn find(&mut self) -> Result<()> {
         let deadline = self.deadline();
         let group = self.shared.settings.group_id.clone().unwrap_or_default();
         let mut connection = self.shared.cluster.connect_any(self.closer, deadline)?;
@@ -201,7 +215,7 @@ impl Link<'_> {
         }
         drop(core);
         self.shared.join.notify_all();
-        Ok(Answered::Done)
+        Ok(())
     }
 
     fn heartbeat(&mut self, identity: &Identity) -> Result<Answered> {
@@ -217,7 +231,7 @@ impl Link<'_> {
         Ok(self.group(|group| group.heartbeat_answered(identity, response.error_code)))
     }
 
-    fn commit(&mut self, commit: Commit) -> Result<Answered, (Option<Work>, Error)> {
+    fn commit_request(&self, commit: &Commit) -> OffsetCommitRequest {
         let settings = &self.shared.settings;
         let mut topics: Vec<OffsetCommitRequestTopic> = Vec::new();
         for (partition, committed) in &commit.offsets {
@@ -236,20 +250,13 @@ impl Link<'_> {
                 }),
             }
         }
-        let request = OffsetCommitRequest {
+        OffsetCommitRequest {
             group_id: settings.group_id.clone().unwrap_or_default(),
             generation_id_or_member_epoch: commit.identity.generation,
             member_id: commit.identity.member_id.clone(),
             group_instance_id: settings.group_instance_id.clone(),
             topics,
             ..Default::default()
-        };
-        match self.call(|_| request) {
-            Ok(response) => {
-                self.obey(response.throttle_time_ms);
-                Ok(self.group(|group| group.commit_answered(commit, &response)))
-            }
-            Err(error) => Err((Some(Work::Commit(commit)), error)),
         }
     }
 
@@ -293,8 +300,7 @@ impl Link<'_> {
                 partition_indexes,
                 ..Default::default()
             });
-            let group =
-                OffsetFetchRequestGroup { group_id, topics: Some(topics.collect()), ..Default::default() };
+            let group = OffsetFetchRequestGroup { group_id, topics: Some(topics.collect()), ..Default::default() };
             OffsetFetchRequest { groups: vec![group], ..Default::default() }
         })?;
         self.obey(response.throttle_time_ms);

@@ -159,9 +159,8 @@ impl Join<'_> {
             return Ok(Round::Refused(ApiKey::JoinGroup, joined.error_code));
         }
         let (generation, member_id) = (joined.generation_id, joined.member_id.clone());
-        let wanted = self.membership(|membership| {
-            membership.joined(self.attempt, generation, member_id.clone(), Instant::now())
-        });
+        let wanted = self
+            .membership(|membership| membership.joined(self.attempt, generation, member_id.clone(), Instant::now()));
         if wanted != Some(true) {
             return Ok(Round::Done);
         }
@@ -188,18 +187,17 @@ impl Join<'_> {
         }
         let assignment = ConsumerProtocolAssignment::from_bytes(&synced.assignment)?;
         let partitions = partitions_of(assignment);
-        log::info!(
-            "group {}: joined generation {generation}, got {}",
-            self.group(),
-            Listed(&partitions)
-        );
+        log::debug!("group {}: joined generation {generation}, got {}", self.group(), Listed(&partitions));
         self.membership(|membership| membership.synced(self.attempt, partitions, counts));
         self.shared.app.notify_all();
         Ok(Round::Done)
     }
 
     /// As the leader: everyone's share, and the partition counts that it was computed from.
-    fn share_out(&self, joined: &JoinGroupResponse) -> Result<(Vec<SyncGroupRequestAssignment>, BTreeMap<String, i32>)> {
+    fn share_out(
+        &self,
+        joined: &JoinGroupResponse,
+    ) -> Result<(Vec<SyncGroupRequestAssignment>, BTreeMap<String, i32>)> {
         let mut members = Vec::new();
         for member in &joined.members {
             members.push(Member {
@@ -306,7 +304,7 @@ impl Join<'_> {
 
     /// Waits for the backoff, or until this attempt is not wanted any more.
     fn pause(&mut self) {
-        let until = Instant::now() + self.backoff.next();
+        let until = Instant::now() + self.backoff.failed();
         let mut core = self.shared.lock();
         while Instant::now() < until
             && !core.closed

@@ -5,7 +5,7 @@
 //! [`Group::next`] says; it never joins, because a broker may keep a join waiting for minutes and reads nothing else
 //! from that connection meanwhile. The join thread ([`join`]) does that, on a connection of its own.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::offsets::{Committed, Position};
@@ -25,7 +25,7 @@ pub(super) mod join;
 pub(super) type Callback = Box<dyn FnOnce(Result<()>) + Send>;
 
 /// Names a call of the application that waits for an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Ticket(u64);
 
 /// Offsets on their way to the coordinator.
@@ -79,11 +79,13 @@ pub(super) struct Group {
     commits: VecDeque<Commit>,
     lookups: VecDeque<Lookup>,
     leavings: VecDeque<Leaving>,
-    /// The coordinator thread is talking.
-    busy: bool,
+    /// A commit is on its way, and in no queue.
+    committing: bool,
     /// Nothing but heartbeats before this moment: the broker asked for patience, or cannot answer yet.
     not_before: Option<Instant>,
     tickets: u64,
+    /// Tickets that someone waits with.
+    waiting: BTreeSet<Ticket>,
     commit_answers: HashMap<Ticket, Result<()>>,
     lookup_answers: HashMap<Ticket, Result<Vec<Option<i64>>>>,
     /// Callbacks for the application's thread to call.
@@ -104,9 +106,10 @@ impl Group {
             commits: VecDeque::new(),
             lookups: VecDeque::new(),
             leavings: VecDeque::new(),
-            busy: false,
+            committing: false,
             not_before: None,
             tickets: 0,
+            waiting: BTreeSet::new(),
             commit_answers: HashMap::new(),
             lookup_answers: HashMap::new(),
             settled: Vec::new(),
@@ -116,6 +119,7 @@ impl Group {
 
     fn ticket(&mut self) -> Ticket {
         self.tickets += 1;
+        self.waiting.insert(Ticket(self.tickets));
         Ticket(self.tickets)
     }
 
@@ -171,11 +175,14 @@ impl Group {
 
     /// The outcome of a commit, once there is one.
     pub fn commit_answer(&mut self, ticket: Ticket) -> Option<Result<()>> {
-        self.commit_answers.remove(&ticket)
+        let answer = self.commit_answers.remove(&ticket)?;
+        self.waiting.remove(&ticket);
+        Some(answer)
     }
 
     /// The application no longer waits for a commit. Returns why it has not worked so far.
     pub fn forget_commit(&mut self, ticket: Ticket) -> Option<Error> {
+        self.waiting.remove(&ticket);
         let obstacle = self.commits.iter().find(|commit| commit.tickets.contains(&ticket))?.obstacle.clone();
         self.commits.retain(|commit| !commit.tickets.contains(&ticket));
         obstacle
@@ -190,13 +197,15 @@ impl Group {
 
     /// The committed offsets in the order of the question, once they are there.
     pub fn lookup_answer(&mut self, ticket: Ticket) -> Option<Result<Vec<Option<i64>>>> {
-        self.lookup_answers.remove(&ticket)
+        let answer = self.lookup_answers.remove(&ticket)?;
+        self.waiting.remove(&ticket);
+        Some(answer)
     }
 
     /// The application no longer waits for the answer.
     pub fn forget_lookup(&mut self, ticket: Ticket) {
+        self.waiting.remove(&ticket);
         self.lookups.retain(|lookup| lookup.ticket != ticket);
-        self.lookup_answers.remove(&ticket);
     }
 
     /// Tells the coordinator, behind what is queued, that this member is gone. A static member only goes by its
@@ -209,7 +218,7 @@ impl Group {
 
     /// Whether nothing is left to tell the coordinator.
     pub fn is_quiet(&self) -> bool {
-        self.commits.is_empty() && self.leavings.is_empty() && !self.busy
+        self.commits.is_empty() && self.leavings.is_empty() && !self.committing
     }
 
     /// The callbacks of commits that have ended since it was last asked.
@@ -246,6 +255,7 @@ impl Group {
             return self.sleep([patient, self.membership.next_due()]);
         }
         if let Some(commit) = self.commits.pop_front() {
+            self.committing = true;
             return Work::Commit(commit);
         }
         if !awaiting.is_empty() {
@@ -282,17 +292,11 @@ impl Group {
         if let (Err(error), true) = (&outcome, commit.tickets.is_empty()) {
             log::warn!("group {}: an asynchronous commit failed: {error}", self.id);
         }
-        for ticket in commit.tickets {
+        for ticket in commit.tickets.into_iter().filter(|ticket| self.waiting.contains(ticket)) {
             self.commit_answers.insert(ticket, outcome.clone());
         }
         self.settled.extend(commit.callbacks.into_iter().map(|callback| (callback, outcome.clone())));
         self.news = true;
-    }
-
-    /// Work was taken and is being done, or was.
-    pub fn busy(&mut self, busy: bool) {
-        self.busy = busy;
-        self.news |= !busy;
     }
 
     /// The coordinator was found.
@@ -308,6 +312,7 @@ impl Group {
         self.membership.heartbeat_failed(retry_at);
         match undone {
             Some(Work::Commit(mut commit)) => {
+                self.committing = false;
                 commit.obstacle = error.cloned().or(commit.obstacle);
                 self.commits.push_front(commit);
             }
@@ -327,7 +332,7 @@ impl Group {
             self.settle(commit, Err(error.clone()));
         }
         for lookup in std::mem::take(&mut self.lookups) {
-            self.lookup_answers.insert(lookup.ticket, Err(error.clone()));
+            self.answer_lookup(lookup.ticket, Err(error.clone()));
         }
         self.leavings.clear();
         self.news = true;
@@ -355,6 +360,7 @@ impl Group {
 
     /// A commit was answered, partition by partition. What may succeed later goes back to the front of the queue.
     pub fn commit_answered(&mut self, mut commit: Commit, response: &OffsetCommitResponse) -> Answered {
+        self.committing = false;
         let mut answer = Answered::Done;
         for (partition, code) in commit_codes(response) {
             let Some((partition, _)) = commit.offsets.get_key_value(&partition) else { continue };
@@ -454,9 +460,15 @@ impl Group {
             self.lookups.push_front(lookup);
             return Answered::Later;
         }
-        self.lookup_answers.insert(lookup.ticket, outcome);
-        self.news = true;
+        self.answer_lookup(lookup.ticket, outcome);
         Answered::Done
+    }
+
+    fn answer_lookup(&mut self, ticket: Ticket, outcome: Result<Vec<Option<i64>>>) {
+        if self.waiting.contains(&ticket) {
+            self.lookup_answers.insert(ticket, outcome);
+        }
+        self.news = true;
     }
 
     fn lookup_refused(&self, code: ErrorCode) -> Option<Answered> {
@@ -540,3 +552,6 @@ fn fetched_offsets(response: &OffsetFetchResponse) -> (ErrorCode, FetchedOffsets
     }
     (code, offsets)
 }
+
+#[cfg(test)]
+mod tests;

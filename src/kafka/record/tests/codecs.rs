@@ -57,7 +57,7 @@ fn batches_survive_every_codec() {
     for &codec in CODECS {
         let packed = build(&records, codec);
         assert!(packed.len() < plain.len() / 4, "{codec}");
-        assert_eq!(batches(&packed).next().unwrap().unwrap().compression(), codec);
+        assert_eq!(batches(&packed).next().unwrap().unwrap().header().compression, codec);
         assert_eq!(contents(&only(&packed).unwrap()), (0..).zip(records.clone()).collect::<Vec<_>>());
         let still_packed = batches(&packed).next().unwrap().unwrap();
         refused(still_packed.validate(), "still compressed");
@@ -212,9 +212,8 @@ fn names_and_numbers_are_kafkas() {
     let names = Compression::ALL.map(|codec| (codec.id(), codec.name()));
     assert_eq!(names, [(0, "none"), (1, "gzip"), (2, "snappy"), (3, "lz4"), (4, "zstd")]);
     for codec in Compression::ALL {
-        assert_eq!(Compression::from_name(codec.name()), Some(codec));
         assert_eq!(Compression::from_id(codec.id().into()), Some(codec));
         codec.available().unwrap();
     }
-    assert_eq!(Compression::from_name("brotli"), None);
+    assert_eq!(Compression::from_id(5), None);
 }

@@ -27,14 +27,14 @@ fn written() -> Vec<(i64, Owned)> {
 #[track_caller]
 fn check(name: &str, compression: Compression) {
     let bytes = fixture(name);
-    assert_eq!(batches(&bytes).next().unwrap().unwrap().compression(), compression);
+    assert_eq!(batches(&bytes).next().unwrap().unwrap().header().compression, compression);
     let batch = only(&bytes).unwrap();
     assert_eq!(contents(&batch), written());
     let header = batch.header();
     assert_eq!((batch.base_offset(), batch.last_offset(), batch.count()), (100, 104, 5));
     assert_eq!((header.producer_id, header.producer_epoch, header.base_sequence), (4242, 7, 11));
-    assert_eq!((header.leader_epoch, batch.compression()), (3, Compression::None));
-    assert!(!batch.is_control() && !batch.is_transactional() && batch.append_time().is_none());
+    assert_eq!((header.leader_epoch, header.compression), (3, Compression::None));
+    assert!(!batch.is_control() && batch.append_time().is_none());
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn with_the_brokers_time() {
 #[test]
 fn control_batches_are_marked() {
     let batch = only(&fixture("CONTROL")).unwrap();
-    assert!(batch.is_control() && batch.is_transactional());
+    assert!(batch.is_control());
     assert_eq!((batch.base_offset(), batch.last_offset(), batch.count()), (7, 7, 1));
 }
 

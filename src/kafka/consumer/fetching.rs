@@ -1,0 +1,430 @@
+//! Fetching without a connection: what to ask a leader, what its answers mean, and what gets into the buffer.
+//!
+//! A fetch passes through here three times: [`Core::plan`] chooses partitions and remembers that they are asked for;
+//! [`scan`] and [`Core::note`] read batch headers and take over where to go on, so that the next request can leave;
+//! [`prepare`] does the expensive checks without the lock, and [`Core::publish`] hands the records to `poll`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::core::Core;
+use super::fetch_buffer::{Event, Item};
+use super::offsets::{LogEnd, Position};
+use super::subscription::{Epoch, TopicPartition};
+use crate::kafka::config::ConsumerSettings;
+use crate::kafka::error::{Error, ErrorKind, Result};
+use crate::kafka::protocol::messages::{FetchResponse, ListOffsetsResponse};
+use crate::kafka::protocol::{ApiKey, Bytes, ErrorCode};
+use crate::kafka::record::batch::{Batch, batches};
+use crate::kafka::record::compression::Limits;
+use crate::kafka::record::walk::Cursor;
+
+/// A refusal that only an administrator can lift is tried again after this long.
+const REFUSED_RETRY: Duration = Duration::from_secs(10);
+
+/// A partition as it stood when the broker was asked.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub partition: TopicPartition,
+    pub epoch: Epoch,
+    pub leader_epoch: i32,
+    /// Where the fetch starts; not used when an end of the log is asked for.
+    pub offset: i64,
+    pub max_bytes: i32,
+}
+
+/// What a fetcher is to do.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// Ask for ends of the log.
+    List(Vec<(Asked, LogEnd)>),
+    /// Ask for records, not many more than `max_bytes` in all.
+    Fetch { asked: Vec<Asked>, max_bytes: i32 },
+}
+
+/// What a fetcher finds when it looks for work.
+#[derive(Debug)]
+pub(super) enum Plan {
+    Do(Work),
+    /// Nothing before this moment, or until something changes.
+    Wait(Option<Instant>),
+    /// This node leads nothing that is held.
+    Useless,
+}
+
+/// An answer for one partition, as far as headers tell.
+#[derive(Debug)]
+pub(super) struct Answer {
+    asked: Asked,
+    outcome: Outcome,
+}
+
+#[derive(Debug)]
+enum Outcome {
+    /// Batches up to, not including, offset `next`.
+    Batches {
+        batches: Vec<Batch>,
+        next: i64,
+        bytes: usize,
+        failure: Option<Error>,
+    },
+    /// A batch is there, but more than `max_bytes` long.
+    TooShort,
+    Refused(ErrorCode),
+    /// The answer does not name the partition.
+    Missing,
+}
+
+impl Answer {
+    /// What its batches take.
+    pub fn bytes(&self) -> usize {
+        match &self.outcome {
+            Outcome::Batches { bytes, .. } => *bytes,
+            _ => 0,
+        }
+    }
+}
+
+impl Core {
+    /// What the fetcher of `node`, which has `pending` bytes that are not yet in the buffer, does next.
+    pub fn plan(&mut self, node: i32, pending: usize, now: Instant, settings: &ConsumerSettings) -> Plan {
+        let mut leads = false;
+        let mut wake: Option<Instant> = None;
+        let mut lists = Vec::new();
+        let mut fetches = Vec::new();
+        for (partition, held) in self.assignment.iter() {
+            let Some(leader) = held.leader.filter(|leader| leader.node == node) else { continue };
+            leads = true;
+            if !held.askable(node, now) {
+                if let Some(moment) = held.not_before.filter(|_| !held.stopped) {
+                    wake = Some(wake.map_or(moment, |wake| wake.min(moment)));
+                }
+                continue;
+            }
+            let asked = |offset| Asked {
+                partition: partition.clone(),
+                epoch: held.epoch,
+                leader_epoch: leader.epoch,
+                offset,
+                max_bytes: held.max_bytes,
+            };
+            match held.position {
+                Position::End(end) => lists.push((asked(-1), end)),
+                Position::At { .. } if !held.paused => {
+                    fetches.push((self.buffer.bytes(partition), held.asked_at, asked(held.fetch_offset)));
+                }
+                _ => {}
+            }
+        }
+        if !leads {
+            return Plan::Useless;
+        }
+        if !lists.is_empty() {
+            return Plan::Do(Work::List(lists));
+        }
+        if fetches.is_empty() {
+            return Plan::Wait(wake);
+        }
+        let share = settings.prefetch_bytes / self.leaders.max(1);
+        let request = share.div_ceil(2).clamp(1, settings.fetch_max_bytes.max(1) as usize);
+        if self.buffer.bytes_from(node) + pending + request > share.max(request) && !self.drop_paused(node, pending) {
+            return Plan::Wait(wake);
+        }
+        // A broker fills its answer in the order of the request: the emptiest first, and those that waited longest.
+        fetches.sort_by_key(|(buffered, asked_at, _)| (*buffered, *asked_at));
+        self.requests += 1;
+        let asked: Vec<Asked> = fetches.into_iter().map(|(_, _, asked)| asked).collect();
+        for asked in &asked {
+            if let Some(held) = self.assignment.get_mut(&asked.partition) {
+                held.hold(node);
+            }
+        }
+        Plan::Do(Work::Fetch { asked, max_bytes: i32::try_from(request).unwrap_or(i32::MAX) })
+    }
+
+    /// When nothing but paused partitions fills the buffer, their records give way; they are fetched again later.
+    fn drop_paused(&mut self, node: i32, pending: usize) -> bool {
+        let from_node: Vec<TopicPartition> = self.buffer.partitions_from(node).cloned().collect();
+        let paused =
+            |core: &Self, partition: &TopicPartition| core.assignment.get(partition).is_none_or(|held| held.paused);
+        if pending > 0 || from_node.is_empty() || !from_node.iter().all(|partition| paused(self, partition)) {
+            return false;
+        }
+        for partition in from_node {
+            self.buffer.remove(&partition);
+            if let Some(position) = self.assignment.get(&partition).map(|held| held.position) {
+                self.assignment.relocate(&partition, position);
+            }
+        }
+        true
+    }
+
+    /// Takes over from answers where to fetch on, before their records are looked at. Returns true if metadata is out
+    /// of date.
+    pub fn note(&mut self, node: i32, answers: &[Answer], now: Instant, settings: &ConsumerSettings) -> bool {
+        let mut refresh = false;
+        let requests = self.requests;
+        for Answer { asked, outcome } in answers {
+            let Some(held) = self.assignment.current(&asked.partition, asked.epoch) else { continue };
+            match outcome {
+                Outcome::Batches { next, failure, bytes, .. } => {
+                    held.fetch_offset = *next;
+                    held.stopped |= failure.is_some();
+                    held.failures = 0;
+                    held.reported = false;
+                    if *bytes > 0 {
+                        held.asked_at = requests;
+                    }
+                    // It is released when the records are published.
+                    continue;
+                }
+                Outcome::TooShort => {
+                    held.release();
+                    let limit = i32::try_from(settings.client.receive_max_bytes / 2).unwrap_or(i32::MAX);
+                    if held.max_bytes < limit {
+                        held.max_bytes = held.max_bytes.saturating_mul(2).clamp(1, limit);
+                        continue;
+                    }
+                    held.stopped = true;
+                    held.ended = true;
+                    let text =
+                        format!("a record batch here is larger than {limit} bytes; raise receive.message.max.bytes");
+                    let error = place(Error::new(ErrorKind::Config, text), asked);
+                    self.buffer.publish(&asked.partition, node, [Item::End(Event::Failed(error))]);
+                }
+                Outcome::Missing => {
+                    held.release();
+                    held.not_before = Some(now + settings.client.retry_backoff);
+                }
+                Outcome::Refused(ErrorCode::OFFSET_OUT_OF_RANGE) => {
+                    held.release();
+                    held.stopped = true;
+                    held.ended = true;
+                    let event = Event::OutOfRange(asked.offset);
+                    self.buffer.publish(&asked.partition, node, [Item::End(event)]);
+                }
+                Outcome::Refused(code) => {
+                    held.release();
+                    refresh |= self.refused(ApiKey::Fetch, asked, *code, now, settings);
+                }
+            }
+        }
+        refresh
+    }
+
+    /// The broker answered for this partition with an error code. Returns true if metadata is out of date.
+    fn refused(
+        &mut self,
+        api: ApiKey,
+        asked: &Asked,
+        code: ErrorCode,
+        now: Instant,
+        settings: &ConsumerSettings,
+    ) -> bool {
+        let Some(held) = self.assignment.current(&asked.partition, asked.epoch) else { return false };
+        let error = || {
+            let error = Error::broker_code(api, code, None);
+            error.with_partition(&*asked.partition.topic, asked.partition.partition)
+        };
+        if code.is_refusal() {
+            held.not_before = Some(now + REFUSED_RETRY);
+            if !held.reported {
+                held.reported = true;
+                let error = error();
+                self.errors.push_back(error);
+            }
+            return false;
+        }
+        // Kafka counts CORRUPT_MESSAGE as retriable, for producers; a log that is broken stays so. An unknown server
+        // error passes more often than not.
+        let passing = code.is_retriable() && code != ErrorCode::CORRUPT_MESSAGE;
+        if passing || code == ErrorCode::UNKNOWN_SERVER_ERROR || is_stale(code) {
+            let level = if held.failures == 0 { log::Level::Info } else { log::Level::Debug };
+            log::log!(level, "{}: {api} was answered with {code}; trying again", asked.partition);
+            let client = &settings.client;
+            let doubled = client.retry_backoff.saturating_mul(1 << held.failures.min(16));
+            held.not_before = Some(now + doubled.min(client.retry_backoff_max));
+            held.failures += 1;
+            return true;
+        }
+        held.stopped = true;
+        held.ended = true;
+        let error = error().with_offset(asked.offset.max(0));
+        let node = held.leader.map_or(-1, |leader| leader.node);
+        self.buffer.publish(&asked.partition, node, [Item::End(Event::Failed(error))]);
+        true
+    }
+
+    /// Puts records into the buffer, unless their time is over. Returns whether `poll` has something to see.
+    pub fn publish(&mut self, node: i32, asked: &Asked, items: Vec<Item>) -> bool {
+        let Some(held) = self.assignment.current(&asked.partition, asked.epoch) else { return false };
+        held.release();
+        if held.ended || items.is_empty() {
+            return false;
+        }
+        if matches!(items.last(), Some(Item::End(_))) {
+            held.stopped = true;
+            held.ended = true;
+        }
+        self.buffer.publish(&asked.partition, node, items);
+        true
+    }
+
+    /// The leader answered where its logs begin or end. Returns true if metadata is out of date.
+    pub fn listed(
+        &mut self,
+        asked: Vec<(Asked, LogEnd)>,
+        response: &ListOffsetsResponse,
+        now: Instant,
+        settings: &ConsumerSettings,
+    ) -> bool {
+        let mut answers = BTreeMap::new();
+        for topic in &response.topics {
+            for partition in &topic.partitions {
+                answers.entry((topic.name.as_str(), partition.partition_index)).or_insert(partition);
+            }
+        }
+        let mut refresh = false;
+        for (asked, end) in asked {
+            let answer = answers.get(&(&*asked.partition.topic, asked.partition.partition));
+            match answer.map(|answer| (answer.error_code, answer.offset)) {
+                Some((ErrorCode::NONE, offset @ 0..)) => {
+                    let leader_epoch = answer.map_or(-1, |answer| answer.leader_epoch);
+                    log::debug!("{}: starting at offset {offset}", asked.partition);
+                    self.assignment.end_is(&asked.partition, asked.epoch, end, offset, leader_epoch);
+                }
+                Some((ErrorCode::NONE, _)) | None => {
+                    let code = ErrorCode::OFFSET_NOT_AVAILABLE;
+                    refresh |= self.refused(ApiKey::ListOffsets, &asked, code, now, settings);
+                }
+                Some((code, _)) => {
+                    refresh |= self.refused(ApiKey::ListOffsets, &asked, code, now, settings);
+                }
+            }
+        }
+        refresh
+    }
+}
+
+/// Codes that only say that the leader, or what is known of it, changed.
+fn is_stale(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::NOT_LEADER_OR_FOLLOWER
+            | ErrorCode::FENCED_LEADER_EPOCH
+            | ErrorCode::UNKNOWN_LEADER_EPOCH
+            | ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
+            | ErrorCode::UNKNOWN_TOPIC_ID
+            | ErrorCode::INCONSISTENT_TOPIC_ID
+            | ErrorCode::REPLICA_NOT_AVAILABLE
+    )
+}
+
+fn place(error: Error, asked: &Asked) -> Error {
+    error.with_partition(&*asked.partition.topic, asked.partition.partition).with_offset(asked.offset)
+}
+
+/// Sorts an answer by what was asked, and reads its batch headers. What was not asked is passed over, and a partition
+/// that comes twice counts once.
+pub(super) fn scan(asked: Vec<Asked>, response: FetchResponse) -> Vec<Answer> {
+    let mut parts = BTreeMap::new();
+    for topic in response.responses {
+        let name: Arc<str> = topic.topic.into();
+        for partition in topic.partitions {
+            parts
+                .entry(TopicPartition { topic: name.clone(), partition: partition.partition_index })
+                .or_insert(partition);
+        }
+    }
+    let mut answers = Vec::with_capacity(asked.len());
+    for asked in asked {
+        let outcome = match parts.remove(&asked.partition) {
+            _ if !response.error_code.is_ok() => Outcome::Refused(response.error_code),
+            None => Outcome::Missing,
+            Some(data) if !data.error_code.is_ok() => Outcome::Refused(data.error_code),
+            Some(data) => read_headers(&asked, &data.records.unwrap_or_default()),
+        };
+        answers.push(Answer { asked, outcome });
+    }
+    answers
+}
+
+/// Where the next fetch starts, and which batches to look into.
+fn read_headers(asked: &Asked, records: &Bytes) -> Outcome {
+    let mut found = Vec::new();
+    let (mut next, mut bytes, mut failure) = (asked.offset, 0, None);
+    let mut iterator = batches(records);
+    for batch in iterator.by_ref() {
+        match batch {
+            // The broker's index is coarser than offsets: batches before the one asked for are no news.
+            Ok(batch) if batch.last_offset() < asked.offset => {}
+            Ok(batch) if batch.last_offset() < next || (batch.base_offset() < next && !found.is_empty()) => {
+                let text =
+                    format!("record batch at offset {} after one that ends at {}", batch.base_offset(), next - 1);
+                failure = Some(Error::corrupt(text).with_offset(batch.base_offset()));
+                break;
+            }
+            Ok(batch) => {
+                next = batch.last_offset() + 1;
+                bytes += batch.size();
+                found.push(batch);
+            }
+            Err(error) => {
+                failure = Some(error);
+                break;
+            }
+        }
+    }
+    if found.is_empty() && failure.is_none() && iterator.rest() > 0 {
+        return Outcome::TooShort;
+    }
+    Outcome::Batches { batches: found, next, bytes, failure }
+}
+
+/// Checks the batches of an answer, decompresses and validates them. What is wrong comes last, behind what is right.
+/// None for an answer that brings no batches.
+pub(super) fn prepare(answer: Answer, check_crcs: bool) -> Option<(Asked, Vec<Item>)> {
+    let Outcome::Batches { batches, failure, .. } = answer.outcome else { return None };
+    let items = prepare_batches(&answer.asked, batches, failure, check_crcs);
+    Some((answer.asked, items))
+}
+
+fn prepare_batches(asked: &Asked, batches: Vec<Batch>, failure: Option<Error>, check_crcs: bool) -> Vec<Item> {
+    let mut items = Vec::with_capacity(batches.len() + 1);
+    for batch in batches {
+        match prepare_batch(asked, batch, check_crcs) {
+            Ok(item) => items.push(item),
+            Err(error) => {
+                items.push(failed(asked, error));
+                return items;
+            }
+        }
+    }
+    items.extend(failure.map(|error| failed(asked, error)));
+    items
+}
+
+fn failed(asked: &Asked, error: Error) -> Item {
+    Item::End(Event::Failed(place(error, asked)))
+}
+
+fn prepare_batch(asked: &Asked, batch: Batch, check_crcs: bool) -> Result<Item> {
+    if check_crcs {
+        batch.check_crc()?;
+    }
+    let gap = Item::Gap { next: batch.last_offset() + 1, leader_epoch: batch.header().leader_epoch };
+    if batch.is_control() || batch.count() == 0 {
+        return Ok(gap);
+    }
+    let batch = batch.decompress(Limits::default())?;
+    batch.validate()?;
+    let cursor = if batch.base_offset() < asked.offset { batch.seek(asked.offset) } else { Cursor::default() };
+    match batch.count() - cursor.taken() {
+        0 => Ok(gap),
+        left => Ok(Item::Records { batch, cursor, left }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,332 @@
+use super::super::offsets::LogEnd;
+use super::classic::Step;
+use super::*;
+use crate::kafka::config::Config;
+use crate::kafka::error::ErrorKind;
+use crate::kafka::protocol::messages::{
+    OffsetCommitResponsePartition, OffsetCommitResponseTopic, OffsetFetchResponseGroup, OffsetFetchResponsePartition,
+    OffsetFetchResponsePartitions, OffsetFetchResponseTopic, OffsetFetchResponseTopics,
+};
+use std::sync::mpsc;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn settings(extra: &[(&str, &str)]) -> ConsumerSettings {
+    let basic = [("bootstrap.servers", "localhost:9092"), ("group.id", "g"), ("heartbeat.interval.ms", "2000")];
+    let mut config = Config::new();
+    for (name, value) in basic.iter().chain(extra) {
+        config = config.set(name, value).unwrap();
+    }
+    config.consumer().unwrap()
+}
+
+/// A member of generation 1 that holds t-0 and t-1, with a known coordinator.
+fn member(now: Instant) -> Group {
+    let mut group = Group::new("g", &settings(&[]), now);
+    group.membership.polling(true, now);
+    group.membership.subscribe();
+    let Some(Step::Join(attempt)) = group.membership.step(false, now) else { panic!() };
+    group.membership.joined(attempt, 1, "m".to_owned(), now);
+    group.membership.synced(attempt, vec![place(0), place(1)], None);
+    assert!(matches!(group.membership.step(false, now), Some(Step::Assign(_))));
+    group.coordinator_is(7);
+    group
+}
+
+fn place(partition: i32) -> TopicPartition {
+    TopicPartition::new("t", partition)
+}
+
+fn offsets(list: &[(i32, i64)]) -> Vec<(TopicPartition, Committed)> {
+    list.iter()
+        .map(|(partition, offset)| (place(*partition), Committed { offset: *offset, leader_epoch: -1 }))
+        .collect()
+}
+
+fn in_a_minute(now: Instant) -> Deadline {
+    Deadline { name: "default.api.timeout.ms", at: now + SECOND * 60, limit: SECOND * 60 }
+}
+
+fn next_commit(group: &mut Group, now: Instant) -> Commit {
+    match group.next(Vec::new(), now) {
+        Work::Commit(commit) => commit,
+        _ => panic!("no commit"),
+    }
+}
+
+fn codes(list: &[(i32, ErrorCode)]) -> OffsetCommitResponse {
+    let partitions = list.iter().map(|(partition_index, error_code)| OffsetCommitResponsePartition {
+        partition_index: *partition_index,
+        error_code: *error_code,
+    });
+    let topic =
+        OffsetCommitResponseTopic { name: "t".to_owned(), partitions: partitions.collect(), ..Default::default() };
+    OffsetCommitResponse { topics: vec![topic], ..Default::default() }
+}
+
+fn sleeps(work: &Work) -> bool {
+    matches!(work, Work::Sleep(_))
+}
+
+#[test]
+fn a_heartbeat_comes_before_everything_else_and_a_throttled_group_still_beats() {
+    let now = Instant::now();
+    let mut group = member(now);
+    group.commit(offsets(&[(0, 5)]), in_a_minute(now)).unwrap();
+    group.postpone(now + SECOND * 9);
+    assert!(sleeps(&group.next(Vec::new(), now)));
+    assert!(matches!(group.next(Vec::new(), now + SECOND * 2), Work::Heartbeat(_)));
+    assert!(sleeps(&group.next(Vec::new(), now + SECOND * 3)));
+    assert!(matches!(group.next(Vec::new(), now + SECOND * 4), Work::Heartbeat(_)));
+    assert!(matches!(group.next(Vec::new(), now + SECOND * 5), Work::Sleep(Some(_))));
+    assert!(matches!(group.next(Vec::new(), now + SECOND * 9), Work::Heartbeat(_)));
+    assert!(matches!(group.next(Vec::new(), now + SECOND * 9), Work::Commit(_)));
+}
+
+#[test]
+fn commits_leave_in_order_and_waiting_asynchronous_ones_become_one() {
+    let now = Instant::now();
+    let mut group = member(now);
+    let (told, outcomes) = mpsc::channel();
+    let callback = |name: &'static str| -> Option<Callback> {
+        let told = told.clone();
+        Some(Box::new(move |outcome: Result<()>| told.send((name, outcome.is_ok())).unwrap()))
+    };
+    group.commit_async(offsets(&[(0, 1), (1, 1)]), in_a_minute(now), callback("first"));
+    let first = next_commit(&mut group, now);
+    group.commit_async(offsets(&[(0, 2)]), in_a_minute(now), callback("second"));
+    group.commit_async(offsets(&[(0, 3), (1, 2)]), in_a_minute(now), callback("third"));
+    let ticket = group.commit(offsets(&[(0, 4)]), in_a_minute(now)).unwrap();
+    group.commit_async(offsets(&[(0, 5)]), in_a_minute(now), None);
+    assert!(!group.is_quiet());
+
+    group.commit_answered(first, &codes(&[(0, ErrorCode::NONE), (1, ErrorCode::NONE)]));
+    let merged = next_commit(&mut group, now);
+    assert_eq!(merged.offsets, offsets(&[(0, 3), (1, 2)]).into_iter().collect());
+    group.commit_answered(merged, &codes(&[(0, ErrorCode::NONE), (1, ErrorCode::NONE)]));
+    let awaited = next_commit(&mut group, now);
+    assert!(group.commit_answer(ticket).is_none());
+    group.commit_answered(awaited, &codes(&[(0, ErrorCode::NONE)]));
+    assert!(group.commit_answer(ticket).unwrap().is_ok());
+    let last = next_commit(&mut group, now);
+    assert_eq!(last.offsets, offsets(&[(0, 5)]).into_iter().collect());
+    group.commit_answered(last, &codes(&[(0, ErrorCode::NONE)]));
+    assert!(group.is_quiet());
+
+    for (callback, outcome) in group.settled() {
+        callback(outcome);
+    }
+    assert_eq!(outcomes.try_iter().collect::<Vec<_>>(), [("first", true), ("second", true), ("third", true)]);
+}
+
+#[test]
+fn a_passing_refusal_is_tried_again_for_what_is_left_and_before_later_commits() {
+    let now = Instant::now();
+    let mut group = member(now);
+    let ticket = group.commit(offsets(&[(0, 5), (1, 6)]), in_a_minute(now)).unwrap();
+    let commit = next_commit(&mut group, now);
+    group.commit(offsets(&[(0, 9)]), in_a_minute(now)).unwrap();
+    let answer =
+        group.commit_answered(commit, &codes(&[(0, ErrorCode::NONE), (1, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS)]));
+    assert!(matches!(answer, Answered::Later));
+    let again = next_commit(&mut group, now);
+    assert_eq!(again.offsets, offsets(&[(1, 6)]).into_iter().collect());
+
+    let answer = group.commit_answered(again, &codes(&[(1, ErrorCode::NOT_COORDINATOR)]));
+    assert!(matches!(answer, Answered::FindCoordinator));
+    group.coordinator_lost(None, None, now + SECOND);
+    assert!(sleeps(&group.next(Vec::new(), now)));
+    assert!(matches!(group.next(Vec::new(), now + SECOND), Work::FindCoordinator));
+    group.coordinator_is(8);
+    assert!(matches!(group.next(Vec::new(), now + SECOND), Work::Heartbeat(_)), "the new coordinator hears of us");
+    let again = next_commit(&mut group, now + SECOND);
+    group.commit_answered(again, &codes(&[(1, ErrorCode::NONE)]));
+    assert!(group.commit_answer(ticket).unwrap().is_ok());
+}
+
+#[test]
+fn a_commit_ends_with_its_deadline_and_the_last_obstacle() {
+    let now = Instant::now();
+    let mut group = member(now);
+    let ticket = group.commit(offsets(&[(0, 5)]), in_a_minute(now)).unwrap();
+    let commit = next_commit(&mut group, now);
+    let lost = Error::new(ErrorKind::Disconnected, "connection lost");
+    group.coordinator_lost(Some(Work::Commit(commit)), Some(&lost), now + SECOND);
+    assert!(group.commit_answer(ticket).is_none());
+    group.next(Vec::new(), now + SECOND * 60);
+    let error = group.commit_answer(ticket).unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert!(error.to_string().contains("default.api.timeout.ms"), "{error}");
+    assert!(error.to_string().contains("connection lost"), "{error}");
+}
+
+#[test]
+fn a_commit_of_a_past_generation_fails_clearly_and_counts_as_news_of_the_group() {
+    for code in [ErrorCode::ILLEGAL_GENERATION, ErrorCode::UNKNOWN_MEMBER_ID, ErrorCode::REBALANCE_IN_PROGRESS] {
+        let now = Instant::now();
+        let mut group = member(now);
+        let ticket = group.commit(offsets(&[(0, 5)]), in_a_minute(now)).unwrap();
+        let commit = next_commit(&mut group, now);
+        group.commit_answered(commit, &codes(&[(0, code)]));
+        let error = group.commit_answer(ticket).unwrap().unwrap_err();
+        assert_eq!(error.code(), Some(code));
+        assert!(error.to_string().contains("cannot commit"), "{error}");
+        let step = group.membership.step(true, now);
+        let revokes = code == ErrorCode::REBALANCE_IN_PROGRESS;
+        assert!(if revokes { matches!(step, Some(Step::Revoke)) } else { matches!(step, Some(Step::Lose)) });
+    }
+}
+
+#[test]
+fn an_answer_nobody_waits_for_any_more_is_not_kept() {
+    let now = Instant::now();
+    let mut group = member(now);
+    let ticket = group.commit(offsets(&[(0, 5)]), in_a_minute(now)).unwrap();
+    let commit = next_commit(&mut group, now);
+    group.forget_commit(ticket);
+    group.commit_answered(commit, &codes(&[(0, ErrorCode::NONE)]));
+    assert!(group.commit_answers.is_empty());
+}
+
+#[test]
+fn an_answer_that_leaves_a_partition_out_is_no_success() {
+    let now = Instant::now();
+    let mut group = member(now);
+    let ticket = group.commit(offsets(&[(0, 5), (1, 5)]), in_a_minute(now)).unwrap();
+    let commit = next_commit(&mut group, now);
+    group.commit_answered(commit, &codes(&[(0, ErrorCode::NONE)]));
+    assert_eq!(group.commit_answer(ticket).unwrap().unwrap_err().kind(), ErrorKind::Protocol);
+}
+
+#[test]
+fn a_refused_right_fails_everything_that_waits() {
+    let now = Instant::now();
+    let mut group = member(now);
+    let ticket = group.commit(offsets(&[(0, 5)]), in_a_minute(now)).unwrap();
+    let question = group.look_up(vec![place(0)]);
+    let error = Error::broker_code(ApiKey::FindCoordinator, ErrorCode::GROUP_AUTHORIZATION_FAILED, None);
+    group.refused(&error);
+    assert_eq!(group.commit_answer(ticket).unwrap().unwrap_err().kind(), ErrorKind::Refused);
+    assert_eq!(group.lookup_answer(question).unwrap().unwrap_err().kind(), ErrorKind::Refused);
+}
+
+#[test]
+fn leaving_comes_after_the_commits_and_is_given_up_once_the_session_is_over() {
+    let now = Instant::now();
+    let mut group = member(now);
+    group.commit(offsets(&[(0, 5)]), in_a_minute(now)).unwrap();
+    let left = group.membership.leave();
+    group.leave(left, now);
+    let commit = next_commit(&mut group, now);
+    group.commit_answered(commit, &codes(&[(0, ErrorCode::NONE)]));
+    let Work::Leave(identity) = group.next(Vec::new(), now) else { panic!() };
+    assert_eq!(identity.member_id, "m");
+    assert!(!group.is_quiet());
+    assert!(matches!(group.next(Vec::new(), now), Work::Leave(_)), "until it is answered");
+    group.left(&identity);
+    assert!(group.is_quiet());
+
+    let mut group = member(now);
+    let left = group.membership.leave();
+    group.leave(left, now);
+    assert!(sleeps(&group.next(Vec::new(), now + SECOND * 3600)));
+    assert!(group.is_quiet());
+}
+
+#[test]
+fn a_static_member_does_not_tell_that_it_leaves() {
+    let now = Instant::now();
+    let mut group = Group::new("g", &settings(&[("group.instance.id", "i")]), now);
+    group.leave(Some(Identity { generation: 1, member_id: "m".to_owned() }), now);
+    assert!(group.is_quiet());
+}
+
+#[test]
+fn nothing_is_asked_without_need() {
+    let now = Instant::now();
+    let mut group = Group::new("g", &settings(&[]), now);
+    assert!(matches!(group.next(Vec::new(), now), Work::Sleep(None)));
+    group.look_up(vec![place(0)]);
+    assert!(matches!(group.next(Vec::new(), now), Work::FindCoordinator));
+}
+
+/// The same answer in the shape of versions up to 7 and from 8 on.
+fn fetched(list: &[(i32, i64, ErrorCode)], code: ErrorCode) -> [OffsetFetchResponse; 2] {
+    let old = list.iter().map(|(partition_index, committed_offset, error_code)| OffsetFetchResponsePartition {
+        partition_index: *partition_index,
+        committed_offset: *committed_offset,
+        committed_leader_epoch: 2,
+        error_code: *error_code,
+        ..Default::default()
+    });
+    let new = list.iter().map(|(partition_index, committed_offset, error_code)| OffsetFetchResponsePartitions {
+        partition_index: *partition_index,
+        committed_offset: *committed_offset,
+        committed_leader_epoch: 2,
+        error_code: *error_code,
+        ..Default::default()
+    });
+    let topics = vec![OffsetFetchResponseTopic { name: "t".to_owned(), partitions: old.collect() }];
+    let group_topics =
+        vec![OffsetFetchResponseTopics { name: "t".to_owned(), partitions: new.collect(), ..Default::default() }];
+    let group = OffsetFetchResponseGroup { group_id: "g".to_owned(), topics: group_topics, error_code: code };
+    [
+        OffsetFetchResponse { topics, error_code: code, ..Default::default() },
+        OffsetFetchResponse { groups: vec![group], ..Default::default() },
+    ]
+}
+
+#[test]
+fn committed_offsets_become_positions_in_either_shape_of_the_answer() {
+    let now = Instant::now();
+    let list = [
+        (0, 42, ErrorCode::NONE),
+        (0, 43, ErrorCode::NONE),
+        (1, -1, ErrorCode::NONE),
+        (2, -1, ErrorCode::UNSTABLE_OFFSET_COMMIT),
+        (3, -1, ErrorCode::TOPIC_AUTHORIZATION_FAILED),
+    ];
+    for response in fetched(&list, ErrorCode::NONE) {
+        let mut group = member(now);
+        let mut assignment = Assignment::new(1 << 20);
+        for partition in 0..4 {
+            assignment.add(place(partition), Position::Committed);
+        }
+        let awaiting = assignment.awaiting_committed();
+        let Work::Positions(asked) = group.next(awaiting, now) else { panic!() };
+        let (answered, errors) = group.positions_answered(&asked, &response, OffsetReset::Earliest, &mut assignment);
+        assert!(matches!(answered, Answered::Later), "one of them is not decided yet");
+        let position = |partition| assignment.get(&place(partition)).unwrap().position;
+        assert_eq!(position(0), Position::At { offset: 42, leader_epoch: 2 }, "named twice, the first counts");
+        assert_eq!(position(1), Position::End(LogEnd::Beginning));
+        assert_eq!(position(2), Position::Committed);
+        assert_eq!(errors.len(), 1);
+        assert_eq!((errors[0].kind(), errors[0].partition()), (ErrorKind::Refused, Some(3)));
+    }
+}
+
+#[test]
+fn an_error_of_the_whole_group_changes_no_position() {
+    let now = Instant::now();
+    for response in fetched(&[], ErrorCode::NOT_COORDINATOR) {
+        let mut group = member(now);
+        let mut assignment = Assignment::new(1 << 20);
+        assignment.add(place(0), Position::Committed);
+        let asked = assignment.awaiting_committed();
+        let (answered, errors) = group.positions_answered(&asked, &response, OffsetReset::Latest, &mut assignment);
+        assert!(matches!(answered, Answered::FindCoordinator) && errors.is_empty());
+        assert_eq!(assignment.awaiting_committed().len(), 1);
+    }
+}
+
+#[test]
+fn a_question_for_committed_offsets_is_answered_in_its_order() {
+    let now = Instant::now();
+    for response in fetched(&[(0, 42, ErrorCode::NONE), (1, -1, ErrorCode::NONE)], ErrorCode::NONE) {
+        let mut group = member(now);
+        let ticket = group.look_up(vec![place(1), place(0), place(9)]);
+        let Work::Lookup(lookup) = group.next(Vec::new(), now) else { panic!() };
+        group.lookup_answered(lookup, &response);
+        assert_eq!(group.lookup_answer(ticket).unwrap().unwrap(), [None, Some(42), None]);
+    }
+}
