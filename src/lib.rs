@@ -1,4 +1,134 @@
-//! Kafka Rust Services: a Kafka sender and receiver, on a blocking client of their own in pure Rust.
+//! Kafka Rust Services: a sender and a receiver for Apache Kafka, on a client of their own.
+//!
+//! The client is blocking and pure Rust: plain threads, no async runtime, no C. It speaks to Kafka 2.4 and newer. This
+//! page is for those who use the crate as a library and for those who change it; the README is for those who run it.
+//!
+//! # Using it
+//!
+//! Settings carry Kafka's own names ([`Config`]); an [`Error`] says whose fault it is and where it happened.
+//!
+//! ```no_run
+//! use krs::{Config, Consumer, Producer, Record};
+//! use std::time::Duration;
+//!
+//! # fn main() -> krs::Result<()> {
+//! let config = Config::new().set("bootstrap.servers", "localhost:9092")?.set("group.id", "readers")?;
+//!
+//! let producer = Producer::connect(&config)?;
+//! let delivery = producer.send(Record::to("greetings").key("de").value("hallo"))?;
+//! println!("{}", delivery.wait()?); // greetings-0@42
+//! producer.close(Duration::from_secs(5))?;
+//!
+//! let mut consumer = Consumer::connect(&config)?;
+//! consumer.subscribe(["greetings"])?;
+//! loop {
+//!     for record in &consumer.poll(Duration::from_millis(100))? {
+//!         println!("{}-{}@{} {:?}", record.topic(), record.partition(), record.offset(), record.value());
+//!     }
+//!     consumer.commit()?;
+//! }
+//! # }
+//! ```
+//!
+//! The client creates no topics by asking for them; [`Admin::create_topic`] does it on purpose. A client does not survive
+//! `fork`.
+//!
+//! # Threads and data flow
+//!
+//! ```text
+//!  caller's thread                               krs-send-N                  krs-ack-N
+//!  ───────────────                               ──────────                  ─────────
+//!  Producer::send ─▶ partitioner ─▶ batch ─▶ queue ─▶ stamp ══▶ broker N ══▶ outcome ─▶ Delivery, callbacks
+//!     one lock, no copy but            one per partition;                       │
+//!     the encoding itself              listed in its leader's outbox ◀─ retry ──┘
+//!
+//!  caller's thread                               krs-fetch-N
+//!  ───────────────                               ───────────
+//!  Consumer::poll ◀─ records ◀─ fetch buffer ◀─ check, decompress, validate ◀══ broker N
+//!     │    ▲                                     krs-group
+//!     │    └─ Assigned, Revoked, Lost ─────────── heartbeats, commits, offsets ⇄ group coordinator
+//!     └─ commit ────────────────────────────────▶ krs-join: JoinGroup, SyncGroup ⇄ group coordinator
+//!
+//!  krs-metadata   one per client: asks any broker, publishes an immutable snapshot of brokers, leaders and epochs
+//!  krs-resolve    one per name to resolve; the only thread that may be left behind
+//!  stats          of the services: turns counters into log lines
+//!  output         of the receiver: writes standard output, so that a stuck reader does not keep it from ending
+//! ```
+//!
+//! `N` is a broker's node id. Each of these threads has a connection of its own, but for `krs-send-N` and `krs-ack-N`,
+//! which are the writing and the reading half of one. Threads start when they are first needed.
+//!
+//! # Where things are
+//!
+//! A path imports only from those above it; `error.rs` and `protocol/` alone know each other.
+//!
+//! | path | holds |
+//! | --- | --- |
+//! | `src/clock.rs`, `src/sync.rs` | named deadlines and backoff; locks that outlive a panic |
+//! | `src/kafka/error.rs` | the one error type: whose fault, where, what to do |
+//! | `src/kafka/protocol/` | messages as tables, their encoding, versions, error codes; knows no socket |
+//! | `src/kafka/record/` | record batches: built in place, read in place; codecs; knows no socket |
+//! | `src/kafka/config/` | every property with its default; what contradicts what |
+//! | `src/kafka/net/` | one connection: dialling, handshake, what is in flight; knows no leader |
+//! | `src/kafka/cluster/` | the metadata thread and its snapshot; connections by node id |
+//! | `src/kafka/producer/` | partitioner, queues, senders, completion, idempotence, deliveries |
+//! | `src/kafka/consumer/` | subscription, positions, fetchers, the group |
+//! | `src/kafka/admin.rs` | creating topics |
+//! | `src/stats.rs`, `src/logging.rs` | counters, histograms and their reports; the log and its filter |
+//! | `src/service/` | the sender and the receiver, as loops with typed options |
+//! | `src/bench/` | `krs bench` |
+//! | `src/cli/` | flags, environment, help; typed first, then resolved, then started |
+//! | `bin/` | entry points of a few lines |
+//! | `tests/`, `fuzz/` | programs as programs, memory bounds, the README, real Kafka; fuzz targets |
+//! | `scripts/`, `.ci/run` | Kafka for development and tests; everything that CI checks |
+//!
+//! # What is not obvious
+//!
+//! Bytes:
+//! - Nothing a peer says is a reason to allocate: buffers grow as bytes arrive, array lengths are believed only as far as
+//!   the bytes behind them go, decompression has limits. Decoders return errors; they do not panic.
+//! - A response is one allocation, and whatever was decoded from it refers to that. A small part kept alive keeps all of it.
+//! - An open batch is already in wire format, and its size is exact. Closing it only patches the header; the producer's id,
+//!   epoch and sequence, and with them the checksum, follow when it is first sent.
+//!   Records are copied again only when a buffer grows, a batch is compressed, or one that is too large is split.
+//!
+//! Connections:
+//! - A broker reads nothing more from a connection until it has answered, and an answer to JoinGroup may take minutes. So
+//!   joins, heartbeats and commits, fetches, produce requests and metadata never share a connection.
+//! - A connection ends once, with one cause, and everything in flight on it ends with that cause. Whoever wants a blocked
+//!   thread back shuts its socket down (`Closer` in `net/transport.rs`).
+//! - A deadline carries the name of the property it came from, so that a timeout says what to change.
+//!
+//! Producer:
+//! - A queue belongs to the partition, not to a broker. It is listed in one outbox at most; a new leader gets it only when
+//!   nothing of it is in flight at the old one.
+//! - Locks are taken in the order queue, outbox.
+//! - Partitions without a leader are listed too, in the outbox of node -1: its thread sends nothing, but batches expire there.
+//! - A batch keeps its sequence from its first sending until its outcome is known: that is what makes a retry harmless.
+//!   When its time ends first, the outcome is "unknown", and the partition goes on in a new epoch.
+//! - A retry is counted when a broker refused a batch for a reason that may pass. A lost connection and stale metadata cost
+//!   time, not retries.
+//! - With `linger.ms=0` there is no timer: a batch goes at once when nothing is in flight to its broker, else with the next
+//!   answer or when it is full. So the size of batches follows the load.
+//! - Callbacks run on `krs-ack-N`. One that blocks holds up that broker's answers; `send` inside of it fails where it
+//!   would wait; one that panics ends the producer, which is why the release profile unwinds.
+//!
+//! Consumer:
+//! - The application learns of partitions that come and go inside `poll` and `close` only, on its own thread. That is what
+//!   allows it to commit what it has done before a partition is taken away.
+//! - A position moves when records are handed over, and a commit without offsets commits positions. So all that `poll`
+//!   returned should be processed before the next commit.
+//! - Every stay at a partition, from an assignment or seek to the next, has an epoch, and what was fetched or asked under
+//!   an older one is dropped. Nothing else keeps late answers out.
+//! - What lies in the fetch buffer has passed all checks, so handing it over cannot fail. A failure waits there in its
+//!   turn, behind the records before it.
+//! - `max.poll.interval.ms` is kept by the client itself: heartbeats go on without the application, so nobody else would
+//!   notice that it is stuck.
+//!
+//! Services:
+//! - The receiver counts a message as processed once its line has left the process; `println!` could not tell. If a write
+//!   fails, positions go back to the first message whose line is not whole.
+//! - The sender's schedule is anchored at its start: what is late is counted and goes out at once, the rate holds.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
@@ -25,3 +155,8 @@ pub use kafka::consumer::{Consumer, ConsumerRecord, Rebalance, Records, TopicPar
 pub use kafka::error::{Error, ErrorKind, Result};
 pub use kafka::producer::{DeliveredBatch, Delivery, Producer, ProducerCounters, RecordMetadata, SentRecord};
 pub use kafka::record::{Header, Record};
+
+/// The examples of the README, compiled with the tests of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
