@@ -314,7 +314,7 @@ fn many_transactions_of_javas_are_read_whole() {
 #[test]
 fn what_compaction_removed_is_stepped_over() {
     let kafka = kafka();
-    let cluster = kafka.cluster("compaction", &["log.cleaner.backoff.ms=100"]);
+    let cluster = kafka.cluster("compaction", 1, &["log.cleaner.backoff.ms=100"]);
     let topic = unique("compacted");
     let configs = [
         ("cleanup.policy", "compact"),
@@ -375,4 +375,47 @@ fn a_group_that_is_behind_the_logs_beginning_goes_on_there() {
     consumer.seek(&zero, 3).unwrap();
     assert_eq!(numbers(&take(&mut consumer, 18)), Vec::from_iter(12..30));
     consumer.close(LONG).unwrap();
+}
+
+/// A record larger than any limit of a fetch still comes, alone.
+#[test]
+fn a_record_larger_than_the_limits_of_a_fetch_is_read() {
+    let kafka = kafka();
+    let topic = unique("huge");
+    kafka.create(&topic, 1);
+    let producer = Producer::connect(&kafka.config()).unwrap();
+    let huge = "x".repeat(700_000);
+    for value in ["small", &huge, "small", &huge] {
+        producer.send(Record::to(&topic).value(value)).unwrap();
+        producer.flush(LONG).unwrap();
+    }
+    producer.close(LONG).unwrap();
+    let config = kafka.config().set("max.partition.fetch.bytes", 1000).unwrap().set("fetch.max.bytes", 1000).unwrap();
+    let lengths = read(&config, &topic, 1).into_iter().map(|entry| entry.value.unwrap().len());
+    assert!(lengths.eq([5, 700_000, 5, 700_000]));
+}
+
+#[test]
+fn times_are_the_producers_or_the_brokers_as_the_topic_says() {
+    let kafka = kafka();
+    for (kind, brokers) in [("CreateTime", false), ("LogAppendTime", true)] {
+        let topic = unique("time");
+        kafka.create_with(&topic, 1, &[("message.timestamp.type", kind)]);
+        let producer = Producer::connect(&kafka.config()).unwrap();
+        let given = 1_600_000_000_123;
+        let place = producer.send(Record::to(&topic).value("x").timestamp(given)).unwrap().wait().unwrap();
+        producer.close(LONG).unwrap();
+        assert_eq!(place.log_append_time().is_some(), brokers);
+        let mut consumer = Consumer::connect(&kafka.config().set("auto.offset.reset", "earliest").unwrap()).unwrap();
+        consumer.assign(&[TopicPartition::new(topic.as_str(), 0)]).unwrap();
+        let records = loop {
+            let records = consumer.poll(LONG).unwrap();
+            if !records.is_empty() {
+                break records;
+            }
+        };
+        let found = records.iter().next().unwrap().timestamp();
+        assert_eq!(found, place.log_append_time().unwrap_or(given));
+        consumer.close(LONG).unwrap();
+    }
 }

@@ -12,6 +12,7 @@
 //! `kcat` are the other side. Each test has topics and groups of its own, so the broker may be an old one.
 
 mod consumer;
+mod groups;
 mod interop;
 mod outage;
 mod producer;

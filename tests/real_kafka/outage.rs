@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use krs::{Consumer, ErrorKind, Producer, Record};
 
-use crate::support::{Entry, LONG, Program, RECEIVER, SENDER, create, kafka, run, unique};
+use crate::support::{Cluster, Entry, LONG, Program, RECEIVER, SENDER, create, kafka, run, unique};
 
 /// How often each value is in the log.
 fn times(log: &[Entry]) -> BTreeMap<&str, u32> {
@@ -25,6 +25,37 @@ fn acknowledged(lines: &[String]) -> BTreeSet<String> {
     lines.iter().filter_map(id).collect()
 }
 
+/// The numbers of the messages in each partition of a log.
+fn counters(log: &[Entry]) -> BTreeMap<i32, Vec<u64>> {
+    let mut counters: BTreeMap<i32, Vec<u64>> = BTreeMap::new();
+    for entry in log {
+        let value: serde_json::Value = serde_json::from_str(entry.value.as_deref().unwrap()).unwrap();
+        counters.entry(entry.partition).or_default().push(value["counter"].as_u64().unwrap());
+    }
+    counters
+}
+
+/// Ends a sender and the receiver of its messages; everything that was sent must be in the log once and in order, and
+/// have arrived.
+fn settle(cluster: &Cluster, topic: &str, sender: Program, receiver: Program) {
+    let sender = sender.end_by("TERM", LONG);
+    sender.code(0);
+    let totals = sender.complaint("Totals: sent=");
+    assert_eq!((total(totals, "failed"), total(totals, "unknown")), (0, 0), "{totals}");
+    let log = cluster.log(topic);
+    assert_eq!(log.len() as u64, total(totals, "delivered"));
+    assert!(times(&log).values().all(|times| *times == 1));
+    let counters = counters(&log);
+    assert!(counters.len() == 3 && counters.values().all(|numbers| numbers.is_sorted()), "order in each partition");
+    let ids: BTreeSet<&str> = log.iter().map(|entry| entry.key.as_deref().unwrap()).collect();
+    receiver.stdout.wait("all messages", LONG, |lines| {
+        let seen = lines.iter().filter_map(|line| line.split_once(": id=")).map(|(_, rest)| &rest[..36]);
+        let seen: BTreeSet<&str> = seen.collect();
+        ids.is_subset(&seen).then_some(())
+    });
+    receiver.end_by("INT", LONG).code(0);
+}
+
 fn total(line: &str, name: &str) -> u64 {
     let (_, rest) = line.split_once(&format!("{name}=")).unwrap_or_else(|| panic!("no {name} in {line}"));
     let digits = rest.find(|c: char| !c.is_ascii_digit()).map_or(rest, |end| &rest[..end]);
@@ -34,7 +65,7 @@ fn total(line: &str, name: &str) -> u64 {
 /// The outage is shorter than the messages' time: nobody notices but by the delay.
 #[test]
 fn a_broker_killed_for_three_seconds_costs_no_message_and_makes_none_twice() {
-    let cluster = kafka().cluster("outage-3", &[]);
+    let cluster = kafka().cluster("outage-3", 1, &[]);
     let (mine, theirs) = (unique("killed"), unique("killed"));
     create(&cluster.config(), &mine, 3, &[]);
     let words = ["--topic", &theirs, "--message-timeout", "60000", "--interval", "10"];
@@ -56,9 +87,9 @@ fn a_broker_killed_for_three_seconds_costs_no_message_and_makes_none_twice() {
     };
     send_for(Duration::from_secs(1), &mut deliveries);
     let sent_before = sender.stderr.now().len();
-    cluster.kill();
+    cluster.kill(1);
     send_for(Duration::from_secs(3), &mut deliveries);
-    cluster.start();
+    cluster.start(1);
     send_for(Duration::from_millis(500), &mut deliveries);
     producer.flush(LONG).unwrap();
     for (value, delivery) in &deliveries {
@@ -72,27 +103,58 @@ fn a_broker_killed_for_three_seconds_costs_no_message_and_makes_none_twice() {
     assert!(times(&log).values().all(|times| *times == 1));
 
     sender.stderr.wait_count(sent_before + 400, LONG);
-    let sender = sender.end_by("TERM", LONG);
-    sender.code(0);
-    let totals = sender.complaint("Totals: sent=");
-    assert_eq!((total(totals, "failed"), total(totals, "unknown")), (0, 0));
-    let count = usize::try_from(total(totals, "delivered")).unwrap();
-    let log = cluster.log(&theirs);
-    assert_eq!(log.len(), count);
-    assert!(times(&log).values().all(|times| *times == 1));
-    let ids: BTreeSet<String> = log.iter().map(|entry| entry.key.clone().unwrap()).collect();
-    receiver.stdout.wait("all messages", LONG, |lines| {
-        let seen = lines.iter().filter_map(|line| line.split_once(": id=")).map(|(_, rest)| &rest[..36]);
-        let seen: BTreeSet<&str> = seen.collect();
-        (ids.iter().all(|id| seen.contains(id.as_str()))).then_some(())
-    });
-    receiver.end_by("INT", LONG).code(0);
+    settle(&cluster, &theirs, sender, receiver);
+}
+
+/// Requests time out while the broker hangs, and it takes them all the same when it goes on: what is sent again must not
+/// be in the log twice.
+#[test]
+fn a_broker_that_hangs_costs_no_message_and_makes_none_twice() {
+    let cluster = kafka().cluster("hanging", 1, &[]);
+    let topic = unique("hanging");
+    let words = ["--topic", &topic, "--message-timeout", "60000", "--interval", "5", "-X", "request.timeout.ms=700"];
+    let sender = Program::start(&mut cluster.program(SENDER, &words, &[("RUST_LOG", "info,krs=debug")]));
+    let receiver = Program::start(&mut cluster.program(RECEIVER, &["--topic", &topic], &[]));
+    receiver.stdout.wait_count(20, LONG);
+    for _ in 0..2 {
+        cluster.pause(1);
+        let producer =
+            Producer::connect(&cluster.config().set("socket.connection.setup.timeout.max.ms", 1000).unwrap());
+        assert_eq!(producer.err().map(|error| error.kind()), Some(ErrorKind::Unreachable));
+        std::thread::sleep(Duration::from_millis(1500));
+        cluster.resume(1);
+        let before = receiver.stdout.now().len();
+        receiver.stdout.wait_count(before + 300, LONG);
+    }
+    let timeouts = sender.stderr.now().iter().filter(|line| line.contains("request.timeout.ms")).count();
+    assert!(timeouts > 0, "no request timed out, so nothing was proven");
+    settle(&cluster, &topic, sender, receiver);
+}
+
+/// Leaders and coordinators move from broker to broker.
+#[test]
+fn three_brokers_killed_one_after_the_other_cost_no_message_and_make_none_twice() {
+    let cluster = kafka().cluster("three", 3, &[]);
+    let topic = unique("three");
+    let words = ["--topic", &topic, "--replication-factor", "3", "--message-timeout", "60000", "--interval", "5"];
+    let sender = Program::start(&mut cluster.program(SENDER, &words, &[]));
+    let receiver = Program::start(&mut cluster.program(RECEIVER, &["--topic", &topic], &[]));
+    receiver.stdout.wait_count(20, LONG);
+    for broker in 1..=3 {
+        cluster.kill(broker);
+        let before = receiver.stdout.now().len();
+        receiver.stdout.wait_count(before + 300, LONG);
+        cluster.start(broker);
+        let before = receiver.stdout.now().len();
+        receiver.stdout.wait_count(before + 300, LONG);
+    }
+    settle(&cluster, &topic, sender, receiver);
 }
 
 /// The outage is longer than the messages' time, and long enough to see how everything behaves without a broker.
 #[test]
 fn a_broker_killed_for_thirty_seconds_is_reported_and_survived() {
-    let cluster = kafka().cluster("outage-30", &[]);
+    let cluster = kafka().cluster("outage-30", 1, &[]);
     let topic = unique("killed");
     create(&cluster.config(), &topic, 3, &[]);
     let send =
@@ -111,7 +173,7 @@ fn a_broker_killed_for_thirty_seconds_is_reported_and_survived() {
     consumer.subscribe([&topic]).unwrap();
     while consumer.poll(Duration::from_secs(1)).unwrap().is_empty() {}
 
-    cluster.kill();
+    cluster.kill(1);
     let killed = Instant::now();
 
     let delivery = producer.send(Record::to(&topic).value("in vain")).unwrap();
@@ -155,7 +217,7 @@ fn a_broker_killed_for_thirty_seconds_is_reported_and_survived() {
     sender.stderr.wait_for("was not delivered", LONG);
     std::thread::sleep(Duration::from_secs(30).saturating_sub(killed.elapsed()));
     let before = acknowledged(&sender.stderr.now()).len();
-    cluster.start();
+    cluster.start(1);
     sender.stderr.wait("new acknowledgements", LONG, |lines| (acknowledged(lines).len() > before + 10).then_some(()));
     let sender = sender.end_by("TERM", Duration::from_secs(5 + 2));
     sender.code(1);

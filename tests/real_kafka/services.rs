@@ -65,7 +65,7 @@ fn total(line: &str, name: &str) -> u64 {
 #[test]
 fn every_message_arrives_in_order_and_both_end_on_one_signal_with_lag_0() {
     let kafka = kafka();
-    for (ending, least) in [("INT", 60), ("TERM", 1)] {
+    for (ending, least) in [("INT", 60), ("TERM", 1), ("HUP", 1)] {
         let receiver = Program::start(&mut kafka.program(RECEIVER, &[], &[]));
         let sender = Program::start(&mut kafka.program(SENDER, &[], &[]));
         sender.stderr.wait("messages", LONG, |lines| {

@@ -82,21 +82,21 @@ impl Kafka {
         self::program(&self.brokers, program, words, variables)
     }
 
-    /// A cluster for one test alone, which may be killed. It ends with the value.
-    pub fn cluster(&self, name: &str, settings: &[&str]) -> Cluster {
+    /// A cluster of one broker or three for one test alone, which may be killed. It ends with the value.
+    pub fn cluster(&self, name: &str, brokers: u32, settings: &[&str]) -> Cluster {
         let dir = self.dir.with_file_name(unique(name));
         let mut cluster = Cluster { dir, script: self.script.clone(), brokers: String::new() };
         let mut up = cluster.script(&["--version", &self.version, "--port", "0"]);
         for setting in settings {
             up.args(["--set", setting]);
         }
-        run(up.arg("up"), LONG * 2).success();
+        run(up.args(["up", &brokers.to_string()]), LONG * 3).success();
         cluster.brokers = run(&mut cluster.script(&["address"]), LONG).success().trim().to_owned();
         cluster
     }
 }
 
-/// A lone broker of its own.
+/// Brokers of a test's own, numbered from 1.
 pub struct Cluster {
     dir: PathBuf,
     script: PathBuf,
@@ -109,13 +109,23 @@ impl Cluster {
     }
 
     /// SIGKILL.
-    pub fn kill(&self) {
-        run(&mut self.script(&["kill", "1"]), LONG).success();
+    pub fn kill(&self, broker: u32) {
+        run(&mut self.script(&["kill", &broker.to_string()]), LONG).success();
     }
 
-    /// Starts the broker again and waits until it answers.
-    pub fn start(&self) {
-        run(&mut self.script(&["start", "1"]), LONG * 2).success();
+    /// Starts a broker again and waits until it answers.
+    pub fn start(&self, broker: u32) {
+        run(&mut self.script(&["start", &broker.to_string()]), LONG * 2).success();
+    }
+
+    /// SIGSTOP: its sockets stay open, and it says nothing.
+    pub fn pause(&self, broker: u32) {
+        run(&mut self.script(&["pause", &broker.to_string()]), LONG).success();
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self, broker: u32) {
+        run(&mut self.script(&["resume", &broker.to_string()]), LONG).success();
     }
 
     pub fn log(&self, topic: &str) -> Vec<Entry> {
