@@ -104,17 +104,24 @@ impl Admin {
     fn ask_controller(&self, topic: &NewTopic<'_>, deadline: Deadline) -> Result<Created> {
         let settings = self.cluster.settings();
         let mut backoff = Backoff::new(settings.retry_backoff, settings.retry_backoff_max);
+        // A controller that cannot be reached is told no later than bootstrap brokers that cannot.
+        let patience = Deadline::after("the first connection", settings.first_connect_timeout).min(deadline);
+        let mut cause: Option<Error> = None;
         loop {
             let error = match self.try_create(topic, deadline) {
                 Ok(created) => return Ok(created),
                 Err(error) => error,
             };
-            if !error.is_retriable() || deadline.passed(Instant::now()) {
+            let until = if error.kind() == ErrorKind::Unreachable { patience } else { deadline };
+            if !error.is_retriable() || until.passed(Instant::now()) {
+                // The last attempt may have been too short to fail for any reason but its deadline.
+                let error = if error.kind() == ErrorKind::Timeout { cause.unwrap_or(error) } else { error };
                 return Err(error.with_topic(topic.name));
             }
             log::debug!("{error}; trying again");
             self.cluster.request_refresh();
             std::thread::sleep(backoff.failed().min(deadline.left(Instant::now())));
+            cause = Some(error);
         }
     }
 
