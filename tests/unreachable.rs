@@ -1,6 +1,8 @@
 //! The programs, pointed at what is no Kafka: one line that names the address, what is there and what to do, in time.
 #![cfg(feature = "services")]
 
+mod util;
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
@@ -116,4 +118,14 @@ fn a_server_of_another_kind() {
     let address = answers(b"SSH-2.0-OpenSSH_9.9\r\n");
     let text = complaint(&address, &["-X", "socket.connection.setup.timeout.max.ms=3000"]);
     assert!(text.contains(&address), "{text}");
+}
+
+/// The address of the bootstrap broker is right; the one that it tells clients to use is not.
+#[test]
+fn a_broker_that_advertises_an_impossible_address() {
+    let kafka = util::Scripted::single();
+    let address = kafka.address();
+    kafka.advertise(1, "no-such-broker.invalid", 9092);
+    let text = complaint(&address, &["-X", "socket.connection.setup.timeout.max.ms=1500"]);
+    assert!(text.contains("no-such-broker.invalid:9092") && text.contains("advertised.listeners"), "{text}");
 }
