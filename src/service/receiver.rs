@@ -109,10 +109,8 @@ pub fn run(options: &Options, stop: &Stop) -> Result<Totals> {
         config = config.default_to(name, value)?;
     }
     config.consumer()?;
-    if !topic::ensure(&config, &options.topic, options.partitions, options.replication_factor, stop, "receiver")? {
-        return Ok(Totals::default());
-    }
-    let Some(consumer) = stop.unless_asked("connecting", move || Consumer::connect(&config))? else {
+    let Some(consumer) = start(config, options, stop)? else {
+        log::info!(target: "receiver", "Stopped before anything was received");
         return Ok(Totals::default());
     };
 
@@ -124,6 +122,14 @@ pub fn run(options: &Options, stop: &Stop) -> Result<Totals> {
     drop(reporter);
     account.tell_totals();
     ended.and(closed).map(|()| account.totals())
+}
+
+/// Creates the topic if need be and connects; `None` if the stop was asked for meanwhile.
+fn start(config: Config, options: &Options, stop: &Stop) -> Result<Option<Consumer>> {
+    if !topic::ensure(&config, &options.topic, options.partitions, options.replication_factor, stop, "receiver")? {
+        return Ok(None);
+    }
+    stop.unless_asked("connecting", move || Consumer::connect(&config))
 }
 
 struct Receiver<'a> {

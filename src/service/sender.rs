@@ -110,7 +110,10 @@ pub fn run(options: &Options, stop: &Stop) -> Result<Totals> {
     };
 
     let account = Arc::new(Account::new(options.interval));
-    let Some(producer) = start(&config, options, &account, stop)? else { return Ok(Totals::default()) };
+    let Some(producer) = start(&config, options, &account, stop)? else {
+        log::info!(target: "sender", "Stopped before anything was sent");
+        return Ok(Totals::default());
+    };
     reporter.add(&account);
     stop.last_words({
         let account = Arc::clone(&account);

@@ -116,6 +116,34 @@ fn a_rejection_after_a_retry_still_carries_its_code() {
     assert_eq!((error.topic(), error.partition()), (Some("t"), Some(0)), "{error}");
 }
 
+/// A broker tells a repetition from a gap only among a producer's last five batches. Batches behind one that may be in
+/// the log went on being sent, and when it was out of sight, "out of order" was taken to mean that it was not there.
+#[test]
+fn a_batch_that_may_be_in_the_log_does_not_get_out_of_the_brokers_sight() {
+    let kafka = Scripted::single();
+    let producer = connect(&single_records(&kafka));
+    send(&producer, "r0.").wait().unwrap();
+    let mut tries = 0;
+    let tries = std::sync::Mutex::new(move || {
+        tries += 1;
+        tries
+    });
+    kafka.script(move |asked| {
+        if asked.api != ApiKey::Produce || !asked.payload.contains("r1.") {
+            return Act::Usual;
+        }
+        match (tries.lock().unwrap())() {
+            1 => Act::RefuseAfterAppend(ErrorCode::REQUEST_TIMED_OUT),
+            2..6 => Act::Refuse(ErrorCode::NOT_ENOUGH_REPLICAS),
+            _ => Act::Usual,
+        }
+    });
+    let deliveries: Vec<_> = names(1..40).iter().map(|name| send(&producer, name)).collect();
+    producer.flush(LONG).unwrap();
+    deliveries.iter().for_each(|delivery| drop(delivery.wait().unwrap()));
+    assert_eq!(kafka.values("t", 0), names(0..40));
+}
+
 /// It was appended and its answer lost; then the broker forgot the producer. Under a new epoch it would be there twice.
 #[test]
 fn what_may_be_in_the_log_is_not_sent_again_to_a_broker_that_forgot_the_producer() {

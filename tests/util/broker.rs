@@ -102,9 +102,14 @@ impl Shared {
             let copy = || stream.try_clone().expect("a socket can be copied");
             let (arrived, arrivals) = mpsc::channel();
             let (input, output, reader, handler) = (copy(), copy(), Arc::clone(&self), Arc::clone(&self));
+            let hung_up = Arc::new(AtomicBool::new(false));
+            let noticed = Arc::clone(&hung_up);
             let threads = [
-                thread::spawn(move || reader.read(input, &arrived)),
-                thread::spawn(move || handler.handle(output, &arrivals)),
+                thread::spawn(move || {
+                    reader.read(input, &arrived);
+                    hung_up.store(true, Ordering::SeqCst);
+                }),
+                thread::spawn(move || handler.handle(output, &arrivals, &noticed)),
             ];
             lock(&self.connections).push((stream, threads));
         }
@@ -130,8 +135,12 @@ impl Shared {
         }
     }
 
-    fn handle(&self, mut stream: TcpStream, arrivals: &mpsc::Receiver<(RequestHeader, Bytes)>) {
+    /// Handles requests for as long as the client is there: what it had sent before it hung up is not done later.
+    fn handle(&self, mut stream: TcpStream, arrivals: &mpsc::Receiver<(RequestHeader, Bytes)>, hung_up: &AtomicBool) {
         for (header, body) in arrivals {
+            if hung_up.load(Ordering::SeqCst) {
+                break;
+            }
             match self.answer(&header, &body) {
                 Answer::Bytes(answer) => {
                     if stream.write_all(&answer).is_err() {

@@ -337,7 +337,9 @@ impl Core {
                 }
             }
             let mut taken = self.buffer.take(max, &mut self.assignment);
-            if self.idle_fetchers > 0 && !(taken.runs.is_empty() && taken.event.is_none()) {
+            // A fetcher that waits for room has more than half of its share in the buffer; see `plan`.
+            let enough = shared.settings.prefetch_bytes / (16 * self.leaders.max(1));
+            if self.idle_fetchers > 0 && self.buffer.freed(enough) {
                 shared.fetch.notify_all();
             }
             match taken.event.take() {

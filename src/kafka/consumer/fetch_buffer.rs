@@ -54,6 +54,8 @@ pub(super) struct FetchBuffer {
     queues: HashMap<TopicPartition, Queue>,
     /// Every partition of `queues` once; the first one's turn is next.
     turns: VecDeque<TopicPartition>,
+    /// Bytes handed over since [`freed`](Self::freed) last said so.
+    freed: usize,
 }
 
 impl Item {
@@ -108,6 +110,16 @@ impl FetchBuffer {
         self.queues.values().filter(|queue| queue.node == node).map(|queue| queue.bytes).sum()
     }
 
+    /// Whether so much was handed over since it last said so that fetchers may have room again: at least `enough` bytes,
+    /// or all there was.
+    pub fn freed(&mut self, enough: usize) -> bool {
+        let freed = self.freed > 0 && (self.freed >= enough || self.queues.is_empty());
+        if freed {
+            self.freed = 0;
+        }
+        freed
+    }
+
     /// The partitions that `node` brought something for.
     pub fn partitions_from(&self, node: i32) -> impl Iterator<Item = &TopicPartition> {
         self.queues.iter().filter(move |(_, queue)| queue.node == node).map(|(partition, _)| partition)
@@ -126,7 +138,9 @@ impl FetchBuffer {
                 kept.push_back(partition);
                 continue;
             }
+            let before = queue.bytes;
             queue.take(&partition, max, assignment, &mut taken);
+            self.freed += before - queue.bytes;
             if queue.items.is_empty() {
                 self.queues.remove(&partition);
             } else if taken.count < max && taken.event.is_none() {
@@ -317,6 +331,21 @@ mod tests {
         let (records, event) = fixture.take(9);
         assert_eq!(records, from(1, 0..2), "others flow on");
         assert!(event.is_none());
+    }
+
+    #[test]
+    fn fetchers_are_told_of_room_once_there_is_enough_of_it_or_nothing_left() {
+        let mut fixture = Fixture::new(1);
+        fixture.buffer.publish(&place(0), 1, [item(0, 2), item(2, 2), item(4, 2)]);
+        let enough = fixture.buffer.bytes(&place(0)) / 2;
+        fixture.take(2);
+        assert!(!fixture.buffer.freed(enough), "a third");
+        fixture.take(2);
+        assert!(fixture.buffer.freed(enough), "two thirds");
+        assert!(!fixture.buffer.freed(enough));
+        fixture.take(2);
+        assert!(fixture.buffer.freed(enough), "all");
+        assert!(!fixture.buffer.freed(0));
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub(super) struct Queue {
     /// Closed and not in flight. Ordered by `Batch::order`: what comes back is put where it was.
     waiting: VecDeque<Batch>,
     /// The fates of the batches that are in flight, to be waited for by `flush`, and how many records each holds.
-    in_flight: VecDeque<(Arc<Promise>, u32)>,
+    in_flight: VecDeque<InFlight>,
     /// A batch came back: nothing is sent until all others in flight have come back too, so that order is kept.
     recovering: bool,
     not_before: Option<Instant>,
@@ -87,6 +87,14 @@ pub(super) struct Queue {
     pub(super) listed: Option<Arc<Outbox>>,
     /// Set when the producer has ended: nothing is taken any more.
     closed: bool,
+}
+
+/// What a queue keeps of a batch that is with the broker.
+struct InFlight {
+    promise: Arc<Promise>,
+    count: u32,
+    /// It was in the log perhaps already when it was sent.
+    undecided: bool,
 }
 
 struct Open {
@@ -259,6 +267,9 @@ impl Queue {
         if batch.stamp.is_none() {
             let stamp = if !limits.idempotent {
                 ANONYMOUS
+            } else if self.in_flight.iter().any(|batch| batch.undecided) {
+                // A broker knows a repetition only among the last five batches. New ones would push it out of there.
+                return Next::Wait(None);
             } else {
                 match self.sequences.stamp(identity, batch.count.cast_signed()) {
                     Some(stamp) => stamp,
@@ -269,7 +280,8 @@ impl Queue {
         }
         match self.waiting.pop_front() {
             Some(batch) => {
-                self.in_flight.push_back((Arc::clone(&batch.promise), batch.count));
+                let (promise, count, undecided) = (Arc::clone(&batch.promise), batch.count, batch.undecided);
+                self.in_flight.push_back(InFlight { promise, count, undecided });
                 Next::Batch(batch)
             }
             None => Next::Wait(None),
@@ -358,7 +370,7 @@ impl Queue {
     }
 
     fn left_flight(&mut self, promise: &Arc<Promise>) {
-        if let Some(at) = self.in_flight.iter().position(|(other, _)| Arc::ptr_eq(other, promise)) {
+        if let Some(at) = self.in_flight.iter().position(|batch| Arc::ptr_eq(&batch.promise, promise)) {
             self.in_flight.remove(at);
         }
     }
@@ -396,7 +408,7 @@ impl Queue {
 
     /// The fates of everything that was appended and is not known yet.
     pub(super) fn promises(&self, into: &mut Vec<Arc<Promise>>) {
-        into.extend(self.in_flight.iter().map(|(promise, _)| Arc::clone(promise)));
+        into.extend(self.in_flight.iter().map(|batch| Arc::clone(&batch.promise)));
         into.extend(self.waiting.iter().map(|batch| Arc::clone(&batch.promise)));
         into.extend(self.open.iter().map(|open| Arc::clone(&open.promise)));
     }
@@ -404,7 +416,7 @@ impl Queue {
     /// How many records have no outcome yet.
     pub(super) fn pending(&self) -> u64 {
         let open = self.open.as_ref().map_or(0, |open| open.builder.count().unsigned_abs());
-        let in_flight = self.in_flight.iter().map(|(_, count)| count);
+        let in_flight = self.in_flight.iter().map(|batch| &batch.count);
         in_flight
             .chain(self.waiting.iter().map(|batch| &batch.count))
             .chain([&open])
@@ -574,3 +586,6 @@ impl Failure {
 pub(super) fn timed_out(limit: Duration) -> Error {
     Error::new(ErrorKind::Timeout, format!("not acknowledged within {} ms (message.timeout.ms)", limit.as_millis()))
 }
+
+#[cfg(test)]
+mod tests;

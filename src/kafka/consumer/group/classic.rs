@@ -155,6 +155,7 @@ impl Membership {
     pub fn step(&mut self, holding: bool, now: Instant) -> Option<Step> {
         match self.phase {
             Phase::Out | Phase::Joining { .. } | Phase::Stable => None,
+            Phase::Fenced if holding => Some(Step::Lose),
             Phase::Fenced => Some(Step::Fail(self.fenced())),
             Phase::Wanting | Phase::Rebalancing if holding => {
                 Some(if self.lost.is_some() { Step::Lose } else { Step::Revoke })
@@ -660,8 +661,9 @@ mod tests {
         let now = Instant::now();
         let mut membership = stable(now);
         assert_eq!(membership.heard(&identity(1), ErrorCode::FENCED_INSTANCE_ID), Reaction::Wake);
+        assert!(matches!(membership.step(true, now), Some(Step::Lose)));
         for _ in 0..2 {
-            let Some(Step::Fail(error)) = membership.step(true, now) else { panic!() };
+            let Some(Step::Fail(error)) = membership.step(false, now) else { panic!() };
             assert!(error.to_string().contains("group.instance.id"), "{error}");
         }
         assert!(membership.committer().is_err());
