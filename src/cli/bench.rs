@@ -22,8 +22,10 @@ pub(super) struct Typed {
 #[derive(Clone, Debug, Subcommand)]
 enum Typing {
     /// Sends records to a topic as fast as it can.
+    #[command(after_help = usage::BENCH_EXAMPLES)]
     Produce(Produce),
-    /// Reads records from the beginning of a topic, without a group.
+    /// Reads records from the beginning of a topic, without a group; fill it with produce first.
+    #[command(after_help = usage::BENCH_EXAMPLES)]
     Consume(Consume),
 }
 
@@ -65,7 +67,7 @@ struct Common {
     #[command(flatten)]
     kafka: Kafka,
 
-    /// The topic; no default, since the services' topic is not for records like these
+    /// The topic; produce creates it if it does not exist. No default: keep it apart from the services' topic
     #[arg(short, long, value_name = "NAME", help_heading = "Kafka")]
     topic: Option<OsString>,
 

@@ -171,11 +171,13 @@ impl Program {
     /// The command line it takes, with its help.
     fn definition(self) -> clap::Command {
         let definition = match self {
-            Self::Krs => {
-                Krs::command().about("Sends to and receives from Apache Kafka.").after_help(usage::KRS_EXAMPLES)
-            }
-            Self::Sender => usage::standalone::<send::Typed>("sender"),
-            Self::Receiver => usage::standalone::<receive::Typed>("receiver"),
+            Self::Krs => Krs::command()
+                .about("Sends to and receives from Apache Kafka.")
+                .after_help(usage::KRS_EXAMPLES)
+                .mut_subcommand("send", |send| send.after_help(usage::send_examples("krs send")))
+                .mut_subcommand("receive", |receive| receive.after_help(usage::receive_examples("krs receive"))),
+            Self::Sender => usage::standalone::<send::Typed>("sender", usage::send_examples("sender")),
+            Self::Receiver => usage::standalone::<receive::Typed>("receiver", usage::receive_examples("receiver")),
         };
         definition.version(env!("CARGO_PKG_VERSION")).long_version(usage::LONG_VERSION)
     }

@@ -6,7 +6,6 @@ use clap::Args;
 
 use super::common::{Course, Kafka, Output, Topic};
 use super::resolve::{self, Resolver, Source};
-use super::usage;
 use crate::Result;
 use crate::kafka::config::Scope;
 use crate::logging::Format;
@@ -14,7 +13,6 @@ use crate::service::receiver::Options;
 
 /// Receives as one of a group, writes a line for each message, and commits what it has written.
 #[derive(Args, Clone, Debug, Default)]
-#[command(after_help = usage::RECEIVE_EXAMPLES)]
 pub(super) struct Typed {
     #[command(flatten)]
     pub(super) kafka: Kafka,

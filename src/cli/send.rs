@@ -7,7 +7,6 @@ use clap::Args;
 
 use super::common::{Course, Kafka, Output, Topic};
 use super::resolve::{self, Resolver, Source};
-use super::usage;
 use crate::Result;
 use crate::kafka::config::Scope;
 use crate::kafka::config::given::shown;
@@ -15,7 +14,6 @@ use crate::service::sender::Options;
 
 /// Sends a JSON message at a fixed rate until Ctrl-C, then waits for what is under way.
 #[derive(Args, Clone, Debug, Default)]
-#[command(after_help = usage::SEND_EXAMPLES)]
 pub(super) struct Typed {
     #[command(flatten)]
     pub(super) kafka: Kafka,

@@ -26,37 +26,60 @@ A link named sender or receiver to this program acts as that service.
 
 Exit codes:
   0 done   1 failed while running   2 wrong usage or configuration
-  3 no broker reached   4 refused by TLS, authentication or authorisation";
+  3 no broker reached   4 refused by TLS, authentication or authorisation
+  130 ended at once by a second Ctrl-C";
 
-pub(super) const SEND_EXAMPLES: &str = "\
-A flag beats its environment variable, which beats the default. RUST_LOG filters the log (debug, sender=debug).
+/// What follows the flags of the sender, as it is called here: `sender` or `krs send`.
+pub(super) fn send_examples(name: &str) -> String {
+    let lines = [
+        (name.to_owned(), "ten messages a second to rust-messages"),
+        (format!("{name} --interval 0 --count 100000"), "as fast as it can, then stop"),
+        (format!("{name} --topic orders --interval 1000"), ""),
+        (format!("KAFKA_BROKERS=broker-1:9092 {name} -X compression.type=lz4 -X linger.ms=5"), ""),
+    ];
+    format!(
+        "A flag beats its environment variable, which beats the default. RUST_LOG filters the log (debug, sender=warn).\n\n\
+        {}\
+        Exit code 1 means that some message was not delivered; krs --help lists all.",
+        examples(&lines)
+    )
+}
 
-Examples:
-  sender                                      ten messages a second to rust-messages
-  sender --topic orders --interval 1000
-  sender --interval 0 --count 100000          as fast as it can, then stop
-  KAFKA_BROKERS=broker-1:9092 sender -X compression.type=lz4 -X linger.ms=5
-Exit code 1 means that some message was not delivered; krs --help lists all.";
+/// What follows the flags of the receiver.
+pub(super) fn receive_examples(name: &str) -> String {
+    let lines = [
+        (name.to_owned(), "read rust-messages from localhost:9092"),
+        (format!("{name} --group audit --count 10"), "ten messages for another group, then stop"),
+        (format!("{name} --log-format json | jq ."), "standard output has the messages alone"),
+    ];
+    format!(
+        "A flag beats its environment variable, which beats the default. RUST_LOG filters the log and the lines \
+        (receiver=warn).\n\n\
+        {}\
+        Start several with the same group and they share the partitions. krs --help lists the exit codes.",
+        examples(&lines)
+    )
+}
 
-pub(super) const RECEIVE_EXAMPLES: &str = "\
-A flag beats its environment variable, which beats the default. RUST_LOG filters the log and the lines (receiver=warn).
-
-Examples:
-  receiver                                    read rust-messages from localhost:9092
-  receiver --group audit --count 10           ten messages for another group, then stop
-  receiver --log-format json | jq .
-Start several with the same group and they share the partitions. krs --help lists the exit codes.";
+fn examples(lines: &[(String, &str)]) -> String {
+    let mut text = String::from("Examples:\n");
+    for (command, meaning) in lines {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{}", format!("  {command:<42}  {meaning}").trim_end());
+    }
+    text
+}
 
 #[cfg(feature = "bench")]
 pub(super) const BENCH_EXAMPLES: &str = "\
 Examples:
   krs bench produce --topic bench --count 1000000 --size 100
   krs bench consume --topic bench --count 1000000
-Messages go by the properties as everywhere: -X batch.size=16384, -X acks=1.";
+Kafka properties count as everywhere: -X batch.size=16384, -X acks=1. Ctrl-C ends it early.";
 
 /// The command line of a service that is a program of its own.
-pub(super) fn standalone<T: Args>(name: &'static str) -> Command {
-    T::augment_args(Command::new(name)).args_override_self(true)
+pub(super) fn standalone<T: Args>(name: &'static str, after_help: String) -> Command {
+    T::augment_args(Command::new(name)).args_override_self(true).after_help(after_help)
 }
 
 /// Where the flags and commands are listed that could have been meant: "krs send --help".

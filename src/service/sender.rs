@@ -1,7 +1,7 @@
 //! The sender service: a message every interval, round robin over the partitions, each followed to its end.
 //!
 //! The loop runs on the caller's thread; what became of a message is told by the producer's callback to the
-//! [`Account`], which counts, measures and logs. A message that fails is counted and told, and the sender goes on;
+//! `Account`, which counts, measures and logs. A message that fails is counted and told, and the sender goes on;
 //! only what cannot get better by itself ends it: being refused, or a producer that has ended.
 
 use std::fs;

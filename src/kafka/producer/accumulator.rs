@@ -36,6 +36,14 @@ pub(super) struct Limits {
     pub(super) compression: Compression,
 }
 
+impl Limits {
+    /// How long a batch that cannot be sent stays open. All of a batch ends with its first record's time, so records
+    /// that come later get a batch of their own.
+    fn patience(&self) -> Duration {
+        self.linger.max(self.message_timeout / 10)
+    }
+}
+
 /// One partition of a topic, as a producer knows it.
 pub(super) struct Partition {
     pub(super) topic: Arc<str>,
@@ -375,9 +383,10 @@ impl Queue {
         }
     }
 
-    /// Takes out every batch that is past its deadline and not in flight.
+    /// Takes out every batch that is past its deadline and not in flight, and closes the open one when it has waited
+    /// for long.
     pub(super) fn expire(&mut self, now: Instant, limits: &Limits, expired: &mut Vec<Batch>) {
-        if self.open.as_ref().is_some_and(|open| open.created + limits.message_timeout <= now) {
+        if self.open.as_ref().is_some_and(|open| open.created + limits.patience() <= now) {
             self.close_open(limits);
         }
         let before = expired.len();
@@ -390,10 +399,10 @@ impl Queue {
         }
     }
 
-    /// When the oldest batch that is not in flight must have been sent.
+    /// When [`expire`](Self::expire) will next find something: a batch past its deadline, or one to close.
     pub(super) fn deadline(&self, limits: &Limits) -> Option<Instant> {
-        let open = self.open.as_ref().map(|open| open.created + limits.message_timeout);
-        self.waiting.front().map(|batch| batch.deadline).or(open)
+        let open = self.open.as_ref().map(|open| open.created + limits.patience());
+        self.waiting.front().map(|batch| batch.deadline).into_iter().chain(open).min()
     }
 
     /// Nothing is left that could be sent.

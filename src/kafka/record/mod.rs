@@ -1,6 +1,6 @@
 //! Records: what an application hands over, and the batches they travel in (message format v2, KIP-98).
 //!
-//! [`builder`] encodes records once, straight into the bytes that go to the broker; [`batch`] and [`walk`] read them
+//! `builder` encodes records once, straight into the bytes that go to the broker; `batch` and `walk` read them
 //! in place. Nothing here knows a socket, a topic's leader or a clock. The message formats v0 and v1, which Kafka 4
 //! no longer stores, are refused by name.
 

@@ -208,7 +208,7 @@ fn expiry_takes_the_oldest_first_and_breaks_the_sequence_of_what_was_sent() {
     let early = bench.now;
     bench.queue(|queue| queue.expire(early, &bench.limits, &mut expired));
     assert!(expired.is_empty());
-    let late = bench.queue(|queue| queue.deadline(&bench.limits)).unwrap();
+    let late = bench.queue(|queue| queue.waiting[0].deadline);
     bench.queue(|queue| queue.expire(late, &bench.limits, &mut expired));
     assert_eq!((tell(&expired[0]).0.as_str(), expired[0].undecided), ("r0", true));
     let error = expired[0].give_up(timed_out(bench.limits.message_timeout));
@@ -219,6 +219,24 @@ fn expiry_takes_the_oldest_first_and_breaks_the_sequence_of_what_was_sent() {
     let all = late + 60 * SECOND;
     bench.queue(|queue| queue.expire(all, &bench.limits, &mut expired));
     assert!(bench.queue(|queue| queue.is_empty()), "the open batch expires like the others");
+}
+
+#[test]
+fn a_batch_that_cannot_be_sent_does_not_take_younger_records_with_it() {
+    let mut bench = Bench::new();
+    bench.limits.batch_size = 1000;
+    bench.fill(2);
+    let opened = bench.queue(|queue| queue.open.as_ref().unwrap().created);
+    let closing = bench.queue(|queue| queue.deadline(&bench.limits)).unwrap();
+    assert_eq!(closing, opened + 6 * SECOND, "a tenth of message.timeout.ms");
+    let mut expired = Vec::new();
+    bench.queue(|queue| queue.expire(closing, &bench.limits, &mut expired));
+    assert!(expired.is_empty());
+    assert!(matches!(bench.append("younger").unwrap(), Appended::In { opened: true, .. }));
+    bench.queue(|queue| queue.waiting[0].deadline = opened);
+    bench.queue(|queue| queue.expire(opened, &bench.limits, &mut expired));
+    assert_eq!(expired.iter().map(|batch| batch.count).collect::<Vec<_>>(), [2]);
+    assert!(!bench.queue(|queue| queue.is_empty()), "the younger record has its own time");
 }
 
 #[test]
