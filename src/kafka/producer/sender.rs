@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::accumulator::{Batch, Failure, Next, Partition, timed_out};
 use super::completion::Completion;
@@ -25,6 +25,9 @@ use crate::kafka::protocol::{ApiKey, Bytes, ErrorCode};
 use crate::kafka::threads;
 use crate::sync::lock;
 
+/// For how long a broker may ask to be tried again before the log warns of it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// What one request carries, in the order of the request.
 pub(super) type Flight = Vec<(Arc<Partition>, Batch)>;
 
@@ -37,6 +40,7 @@ pub(super) struct Sender {
     reconnect_at: Option<Instant>,
     /// Why there is no connection, for the errors of what expires meanwhile.
     cause: Option<Error>,
+    failing_since: Option<Instant>,
     /// The log tells of the trouble, and is told when it is over.
     warned: bool,
 }
@@ -75,7 +79,17 @@ impl Sender {
     pub(super) fn new(shared: Arc<Shared>, outbox: Arc<Outbox>, closer: Closer) -> Self {
         let settings = shared.cluster.settings();
         let backoff = Backoff::new(settings.reconnect_backoff, settings.reconnect_backoff_max);
-        Self { shared, outbox, closer, link: None, backoff, reconnect_at: None, cause: None, warned: false }
+        Self {
+            shared,
+            outbox,
+            closer,
+            link: None,
+            backoff,
+            reconnect_at: None,
+            cause: None,
+            failing_since: None,
+            warned: false,
+        }
     }
 
     pub(super) fn run(mut self) {
@@ -277,6 +291,7 @@ impl Sender {
         match self.connect(until) {
             Ok(link) => {
                 self.cause = None;
+                self.failing_since = None;
                 if std::mem::take(&mut self.warned) {
                     log::info!("connected to broker {} at {} again", self.outbox.node, link.writer.broker());
                 }
@@ -320,13 +335,15 @@ impl Sender {
 
     /// A connection could not be made.
     fn failed(&mut self, error: Error) {
+        let now = Instant::now();
+        let since = *self.failing_since.get_or_insert(now);
         // A broker that has just started asks for a little patience; only what lasts is worth a warning.
-        let passing = error.code().is_some_and(ErrorCode::is_retriable) && self.cause.is_none();
+        let passing = error.code().is_some_and(ErrorCode::is_retriable) && now - since < PATIENCE;
         if !passing && !std::mem::replace(&mut self.warned, true) {
             log::warn!("cannot send to broker {}: {error}; still trying", self.outbox.node);
         }
         self.shared.cluster.request_refresh();
-        self.reconnect_at = Some(Instant::now() + self.backoff.failed());
+        self.reconnect_at = Some(now + self.backoff.failed());
         if error.kind() == ErrorKind::Refused {
             // Trying again would be refused again: tell the records now.
             self.give_up_all(&error);
