@@ -18,15 +18,16 @@ fn write(config: &Config, topic: &str, codec: &str) -> Vec<Entry> {
     let mut sent = Vec::new();
     for number in 0..40 {
         let (key, value) = (format!("{codec}-{number}"), format!("value {number} {}", "Hällo ".repeat(number)));
-        let record = Record::to(topic);
-        let (record, key, value, headers) = match number {
-            7 => (record.value(&value), None, Some(value.trim_end()), vec![]),
-            8 => (record.key(&key), Some(key.as_str()), None, vec![]),
-            9 => (record.key(&key).value(""), Some(key.as_str()), Some(""), vec![]),
-            _ => (record.key(&key).value(value.trim_end()), Some(&*key), Some(value.trim_end()), headers.to_vec()),
+        let (key, value, headers) = match number {
+            7 => (None, Some(value.trim_end()), &headers[..0]),
+            8 => (Some(&*key), None, &headers[..0]),
+            9 => (Some(&*key), Some(""), &headers[..0]),
+            _ => (Some(&*key), Some(value.trim_end()), &headers[..]),
         };
-        let record = if number == 7 { Record::to(topic).value(value.unwrap()) } else { record };
-        let delivery = producer.send(record.headers(&headers)).unwrap();
+        let record = Record::to(topic).headers(headers);
+        let record = key.into_iter().fold(record, Record::key);
+        let record = value.into_iter().fold(record, Record::value);
+        let delivery = producer.send(record).unwrap();
         let header = |header: &Header<'_>| {
             let value = header.value.map_or("NULL".into(), String::from_utf8_lossy);
             format!("{}={value}", header.key)

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use krs::{Consumer, ErrorKind, Producer, Record};
 
-use crate::support::{Cluster, Entry, LONG, Program, RECEIVER, SENDER, create, kafka, run, unique};
+use crate::support::{Cluster, Entry, LONG, Program, RECEIVER, SENDER, create, kafka, run, total, unique};
 
 /// How often each value is in the log.
 fn times(log: &[Entry]) -> BTreeMap<&str, u32> {
@@ -54,12 +54,6 @@ fn settle(cluster: &Cluster, topic: &str, sender: Program, receiver: Program) {
         ids.is_subset(&seen).then_some(())
     });
     receiver.end_by("INT", LONG).code(0);
-}
-
-fn total(line: &str, name: &str) -> u64 {
-    let (_, rest) = line.split_once(&format!("{name}=")).unwrap_or_else(|| panic!("no {name} in {line}"));
-    let digits = rest.find(|c: char| !c.is_ascii_digit()).map_or(rest, |end| &rest[..end]);
-    digits.parse().unwrap()
 }
 
 /// The outage is shorter than the messages' time: nobody notices but by the delay.

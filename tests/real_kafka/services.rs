@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{BufRead, BufReader};
 use std::time::{Duration, Instant};
 
-use crate::support::{LONG, Program, RECEIVER, SENDER, committed, kafka, run, run_with, unique};
+use crate::support::{LONG, Program, RECEIVER, SENDER, committed, kafka, run, run_with, total, unique};
 
 /// A line on the receiver's standard output, which must have exactly the promised form.
 #[derive(Clone, Debug)]
@@ -52,13 +52,6 @@ fn sent(line: &str) -> Option<Sent> {
         partition: partition.parse().unwrap(),
         offset: offset.parse().unwrap(),
     })
-}
-
-/// The number after `name=` in a line of totals.
-fn total(line: &str, name: &str) -> u64 {
-    let (_, rest) = line.split_once(&format!("{name}=")).unwrap_or_else(|| panic!("no {name} in {line}"));
-    let digits = rest.find(|c: char| !c.is_ascii_digit()).map_or(rest, |end| &rest[..end]);
-    digits.parse().unwrap()
 }
 
 /// With no setting but the brokers, as in a first try: sender and receiver meet in the default topic.

@@ -443,6 +443,14 @@ impl Ended {
     }
 }
 
+/// The number after `name=` in a line of totals.
+#[track_caller]
+pub fn total(line: &str, name: &str) -> u64 {
+    let (_, rest) = line.split_once(&format!("{name}=")).unwrap_or_else(|| panic!("no {name} in {line}"));
+    let digits = rest.find(|c: char| !c.is_ascii_digit()).map_or(rest, |end| &rest[..end]);
+    digits.parse().unwrap()
+}
+
 /// Runs a program to its end.
 pub fn run(command: &mut Command, limit: Duration) -> Ended {
     Program::start(command).end(limit)
