@@ -9,6 +9,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use krs::kafka::protocol::ApiKey;
+
 const SENDER: &str = env!("CARGO_BIN_EXE_sender");
 const RECEIVER: &str = env!("CARGO_BIN_EXE_receiver");
 
@@ -128,4 +130,22 @@ fn a_broker_that_advertises_an_impossible_address() {
     kafka.advertise(1, "no-such-broker.invalid", 9092);
     let text = complaint(&address, &["-X", "socket.connection.setup.timeout.max.ms=1500"]);
     assert!(text.contains("no-such-broker.invalid:9092") && text.contains("advertised.listeners"), "{text}");
+}
+
+/// The sender knew no partitions and waited for them for `max.block.ms`, a minute, without an eye for signals.
+#[test]
+fn a_signal_ends_a_sender_that_waits_for_the_topics_partitions() {
+    let kafka = util::Scripted::start(1);
+    kafka.create("t", &[]);
+    let mut command = Command::new(SENDER);
+    command.args(["--topic", "t"]).env_clear().env("KAFKA_BROKERS", kafka.address());
+    let mut sender = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // More than are needed to find that the topic exists and to connect.
+    kafka.await_received(ApiKey::Metadata, 6);
+    assert_eq!(sender.try_wait().unwrap(), None);
+    let begin = Instant::now();
+    assert!(Command::new("kill").args(["-s", "TERM", &sender.id().to_string()]).status().unwrap().success());
+    let status = sender.wait().unwrap();
+    assert!(begin.elapsed() < SLACK, "it took {:?}", begin.elapsed());
+    assert_eq!(status.code(), Some(0));
 }

@@ -58,11 +58,14 @@ pub(super) fn run(options: &Options, stop: &Stop) -> Result<Option<Outcome>> {
         latency: Histogram::new(),
         first_failure: std::sync::OnceLock::new(),
     });
-    let (config, note) = (options.config.clone(), Arc::clone(&acknowledged));
-    let producer =
-        stop.unless_asked("connecting", move || Producer::connect_with(&config, move |batch| note.note(batch)))?;
+    let (config, topic, note) = (options.config.clone(), options.topic.clone(), Arc::clone(&acknowledged));
+    let producer = stop.unless_asked("connecting", move || {
+        let producer = Producer::connect_with(&config, move |batch| note.note(batch))?;
+        // Finding the partitions is no part of what is measured.
+        producer.partition_count(&topic)?;
+        Ok(producer)
+    })?;
     let Some(producer) = producer else { return Ok(None) };
-    producer.partition_count(&options.topic)?;
 
     let progress = Progress::start(&done, options.count);
     let before = Usage::now();

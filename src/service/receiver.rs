@@ -223,10 +223,12 @@ impl Receiver<'_> {
         for record in records.iter().skip(processed) {
             first.entry(record.partition()).or_insert_with(|| (record.topic_partition().clone(), record.offset()));
         }
+        // All of them, whatever comes of one: what stays ahead would be committed at the end.
+        let mut outcome = Ok(());
         for (partition, offset) in first.into_values() {
-            self.consumer.seek(&partition, offset)?;
+            outcome = outcome.and(self.consumer.seek(&partition, offset));
         }
-        Ok(())
+        outcome
     }
 
     fn commit_soon(&mut self) {

@@ -142,8 +142,13 @@ fn start(config: &Config, options: &Options, account: &Arc<Account>, stop: &Stop
     if !topic::ensure(config, &options.topic, options.partitions, options.replication_factor, stop, "sender")? {
         return Ok(None);
     }
-    let (config, account) = (config.clone(), Arc::clone(account));
-    stop.unless_asked("connecting", move || Producer::connect_with(&config, move |batch| account.concluded(batch)))
+    let (config, topic, account) = (config.clone(), options.topic.clone(), Arc::clone(account));
+    stop.unless_asked("connecting", move || {
+        let producer = Producer::connect_with(&config, move |batch| account.concluded(batch))?;
+        // Waits until the partitions are known, so that the loop need not.
+        producer.partition_count(&topic)?;
+        Ok(producer)
+    })
 }
 
 struct Sender<'a> {
