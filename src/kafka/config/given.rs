@@ -40,6 +40,7 @@ impl Given {
     }
 
     /// A value that does not belong to a Kafka property: of a flag or an environment variable.
+    #[cfg(feature = "services")]
     pub(crate) fn elsewhere(origin: &str, value: &str) -> Self {
         Self::new(origin, origin, value)
     }
