@@ -1,6 +1,7 @@
 //! `krs bench consume`.
 //!
-//! No latency here: how old a record is when it is read from the beginning of a topic says nothing about the client.
+//! The latency is that of a poll, from the call to its records. How old a record is when it is read from the beginning
+//! of a topic says nothing about the client.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use super::progress::Progress;
 use super::usage::Usage;
 use super::{Options, Outcome};
 use crate::service::Stop;
-use crate::stats::Counter;
+use crate::stats::{Counter, Histogram};
 use crate::{Admin, Consumer, Result, TopicPartition};
 
 const POLL: Duration = Duration::from_millis(100);
@@ -37,35 +38,54 @@ pub(super) fn run(options: &Options, stop: &Stop) -> Result<Option<Outcome>> {
     let start = Instant::now();
     consumer.assign(&partitions)?;
     let (mut first, mut last) = (None, start);
-    let (mut records, mut bytes, mut polls) = (0, 0, 0u64);
+    let (mut records, mut bytes, mut trouble) = (0, 0, None);
+    let polls = Histogram::new();
     while records < options.count && !stop.is_asked() && last.elapsed() < PATIENCE {
-        let polled = consumer.poll(POLL)?;
+        let asked = Instant::now();
+        let polled = match consumer.poll(POLL) {
+            Ok(polled) => polled,
+            Err(error) if records == 0 => return Err(error),
+            // What was measured until then counts.
+            Err(error) => {
+                trouble = Some(error);
+                break;
+            }
+        };
         if polled.is_empty() {
             continue;
         }
+        polls.record(asked.elapsed());
         let left = usize::try_from(options.count - records).unwrap_or(usize::MAX);
         let batch = polled.iter().take(left).fold((0, 0), |(records, bytes), record| {
             (records + 1, bytes + record.value().map_or(0, |value| value.len() as u64))
         });
         records += batch.0;
         bytes += batch.1;
-        polls += 1;
         last = Instant::now();
         first.get_or_insert(last);
         done.add(batch.0);
     }
     let usage = Usage::now().zip(before).map(|(after, before)| after.since(before));
     drop(progress);
-    consumer.close(Duration::from_secs(5))?;
+    if let Err(error) = consumer.close(Duration::from_secs(5)) {
+        log::warn!(target: "bench", "{error}");
+    }
 
     let mut facts = Vec::new();
     if let Some(first) = first {
         facts.push(("first", format!("after {:.1} ms", first.duration_since(start).as_secs_f64() * 1e3)));
-        facts.push(("polls", format!("{polls}, {:.0} records each", records as f64 / polls.max(1) as f64)));
+        let polls = polls.snapshot();
+        facts.push(("latency", format!("{polls} (of a poll)")));
+        let each = records as f64 / polls.count().max(1) as f64;
+        facts.push(("polls", format!("{}, {each:.0} records each", polls.count())));
     }
     let complete = records == options.count || stop.is_asked();
     if records < options.count {
-        let why = if stop.is_asked() { "stopped" } else { "no more came in 5 s" };
+        let why = match trouble {
+            Some(error) => error.to_string(),
+            None if stop.is_asked() => "stopped".to_owned(),
+            None => "no more came in 5 s".to_owned(),
+        };
         facts.push(("ended", format!("after {records} of {} records: {why}", options.count)));
     }
     Ok(Some(Outcome {
