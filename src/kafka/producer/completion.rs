@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Shared;
-use super::accumulator::{Batch, Failure, Partition};
+use super::accumulator::Partition;
+use super::batch::{Batch, Failure};
 use super::delivery::Outcome;
 use super::outbox::Outbox;
 use super::sender::Flight;

@@ -6,7 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::accumulator::{Batch, Partition};
+use super::accumulator::Partition;
+use super::batch::Batch;
 use crate::clock::Deadline;
 use crate::kafka::error::{Error, ErrorKind, Result};
 use crate::kafka::protocol::Bytes;

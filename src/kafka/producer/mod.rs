@@ -8,6 +8,7 @@
 //! ```
 
 mod accumulator;
+mod batch;
 mod completion;
 mod counters;
 mod delivery;
@@ -27,7 +28,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub use counters::ProducerCounters;
 pub use delivery::{DeliveredBatch, Delivery, RecordMetadata, SentRecord};
 
-use self::accumulator::{Appended, Batch, Limits, Partition, Queue};
+use self::accumulator::{Appended, Limits, Partition, Queue};
+use self::batch::Batch;
 use self::counters::Counters;
 use self::delivery::{BatchCallback, Outcome, RecordCallback};
 use self::idempotence::Identity;

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::accumulator::{Batch, Failure, Next, Partition, timed_out};
+use super::accumulator::{Next, Partition};
+use super::batch::{Batch, Failure, timed_out};
 use super::completion::Completion;
 use super::idempotence::ProducerId;
 use super::outbox::{Outbox, Turn};

@@ -1,7 +1,11 @@
 //! The queue by itself, without a socket, a thread or a clock.
 
 use super::*;
+use crate::kafka::error::ErrorKind;
+use crate::kafka::producer::batch::{Failure, timed_out};
 use crate::kafka::producer::idempotence::ProducerId;
+use crate::kafka::protocol::Bytes;
+use crate::kafka::record::batch;
 
 const SECOND: Duration = Duration::from_secs(1);
 
