@@ -10,6 +10,7 @@ use super::resolve::{self, Resolver, Source};
 use crate::Result;
 use crate::kafka::config::Scope;
 use crate::kafka::config::given::shown;
+use crate::service::message::MAX_PRODUCER_ID;
 use crate::service::sender::Options;
 
 /// Sends a JSON message at a fixed rate until Ctrl-C, then waits for what is under way.
@@ -49,9 +50,6 @@ pub(super) struct Typed {
     #[command(flatten)]
     pub(super) output: Output,
 }
-
-/// It travels with every message.
-const MAX_PRODUCER_ID: usize = 200;
 
 impl Typed {
     pub(super) fn resolve(&self, resolver: &Resolver<'_>) -> Result<Options> {
