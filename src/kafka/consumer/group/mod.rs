@@ -235,7 +235,9 @@ impl Group {
     pub fn next(&mut self, awaiting: Vec<(TopicPartition, Epoch)>, now: Instant) -> Work {
         let overdue = self.membership.poll_overdue(now);
         self.leave(overdue, now);
+        let leaving = self.leavings.len();
         self.leavings.retain(|leaving| now < leaving.until);
+        self.news |= self.leavings.len() < leaving;
         self.expire_commits(now);
 
         let patient = self.not_before.filter(|moment| now < *moment);

@@ -256,6 +256,7 @@ fn leaving_comes_after_the_commits_and_is_given_up_once_the_session_is_over() {
     group.leave(left, now);
     assert!(sleeps(&group.next(Vec::new(), now + SECOND * 3600)));
     assert!(group.is_quiet());
+    assert!(group.news(), "close waits for this");
 }
 
 #[test]
