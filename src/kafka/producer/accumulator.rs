@@ -85,6 +85,8 @@ pub(super) struct Queue {
     too_large: Option<usize>,
     /// The outbox that has this partition on its list.
     pub(super) listed: Option<Arc<Outbox>>,
+    /// The node whose list it was on last, which has what is in flight.
+    pub(super) node: i32,
     /// Set when the producer has ended: nothing is taken any more.
     closed: bool,
 }
