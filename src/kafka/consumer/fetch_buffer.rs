@@ -56,6 +56,8 @@ pub(super) struct FetchBuffer {
     turns: VecDeque<TopicPartition>,
     /// Bytes handed over since [`freed`](Self::freed) last said so.
     freed: usize,
+    /// The last [`take`](Self::take) left nothing but what is paused.
+    drained: bool,
 }
 
 impl Item {
@@ -111,9 +113,9 @@ impl FetchBuffer {
     }
 
     /// Whether so much was handed over since it last said so that fetchers may have room again: at least `enough` bytes,
-    /// or all there was.
+    /// or all there was that is not paused. What is paused gives way then.
     pub fn freed(&mut self, enough: usize) -> bool {
-        let freed = self.freed > 0 && (self.freed >= enough || self.queues.is_empty());
+        let freed = self.freed > 0 && (self.freed >= enough || self.drained);
         if freed {
             self.freed = 0;
         }
@@ -140,7 +142,8 @@ impl FetchBuffer {
             }
             let before = queue.bytes;
             queue.take(&partition, max, assignment, &mut taken);
-            self.freed += before - queue.bytes;
+            // Also an entry without bytes may have been what kept paused partitions from giving way.
+            self.freed += (before - queue.bytes).max(1);
             if queue.items.is_empty() {
                 self.queues.remove(&partition);
             } else if taken.count < max && taken.event.is_none() {
@@ -154,6 +157,7 @@ impl FetchBuffer {
                 break;
             }
         }
+        self.drained = self.turns.is_empty();
         while let Some(partition) = kept.pop_back() {
             self.turns.push_front(partition);
         }
@@ -346,6 +350,20 @@ mod tests {
         fixture.take(2);
         assert!(fixture.buffer.freed(enough), "all");
         assert!(!fixture.buffer.freed(0));
+    }
+
+    /// A full buffer of paused records gives way only when its fetcher looks again. Nobody woke it once the last record
+    /// of the others was handed over, and those stood still.
+    #[test]
+    fn fetchers_are_told_when_only_paused_records_are_left() {
+        let mut fixture = Fixture::new(2);
+        fixture.buffer.publish(&place(0), 1, [item(0, 2)]);
+        fixture.buffer.publish(&place(1), 1, [item(0, 2), item(2, 2)]);
+        fixture.assignment.get_mut(&place(0)).unwrap().paused = true;
+        assert_eq!(fixture.take(2).0, from(1, 0..2));
+        assert!(!fixture.buffer.freed(1 << 20));
+        assert_eq!(fixture.take(9).0, from(1, 2..4));
+        assert!(fixture.buffer.freed(1 << 20));
     }
 
     #[test]

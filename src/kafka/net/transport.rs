@@ -88,8 +88,11 @@ impl Stream {
         let attempt = Deadline::after("socket.connection.setup.timeout.ms", settings.connect_timeout).min(deadline);
         let candidates = resolve(address, closer, attempt)?;
         let mut failures = Vec::new();
+        let mut others = u32::try_from(candidates.len()).unwrap_or(u32::MAX);
         for candidate in candidates {
-            let left = attempt.left(Instant::now());
+            // An address that does not answer leaves time for those after it.
+            let left = attempt.left(Instant::now()) / others.max(1);
+            others = others.saturating_sub(1);
             if left.is_zero() {
                 failures.push((candidate, io::Error::from(io::ErrorKind::TimedOut)));
                 break;

@@ -83,6 +83,8 @@ pub(super) struct Queue {
     waiting: VecDeque<Batch>,
     /// The fates of the batches that are in flight, to be waited for by `flush`, and how many records each holds.
     in_flight: VecDeque<InFlight>,
+    /// The fates of batches that have left the queue and whose callbacks may still be running: `flush` waits for them.
+    concluding: Vec<Arc<Promise>>,
     /// A batch came back: nothing is sent until all others in flight have come back too, so that order is kept.
     recovering: bool,
     not_before: Option<Instant>,
@@ -93,6 +95,8 @@ pub(super) struct Queue {
     too_large: Option<usize>,
     /// The outbox that has this partition on its list.
     pub(super) listed: Option<Arc<Outbox>>,
+    /// The node whose list it was on last, which has what is in flight.
+    pub(super) node: i32,
     /// Set when the producer has ended: nothing is taken any more.
     closed: bool,
 }
@@ -287,6 +291,7 @@ impl Queue {
     /// A batch in flight has met its end: acknowledged, or rejected for good.
     pub(super) fn landed(&mut self, batch: &Batch, accepted: bool) {
         self.left_flight(&batch.promise);
+        self.concludes(&batch.promise);
         if accepted {
             self.failures = 0;
             if let Some(stamp) = batch.stamp {
@@ -362,6 +367,11 @@ impl Queue {
         }
     }
 
+    fn concludes(&mut self, promise: &Arc<Promise>) {
+        self.concluding.retain(|other| other.is_open());
+        self.concluding.push(Arc::clone(promise));
+    }
+
     /// Takes out every batch that is past its deadline and not in flight, and closes the open one when it has waited
     /// for long.
     pub(super) fn expire(&mut self, now: Instant, limits: &Limits, expired: &mut Vec<Batch>) {
@@ -372,6 +382,7 @@ impl Queue {
         while self.waiting.front().is_some_and(|batch| batch.deadline <= now) {
             expired.extend(self.waiting.pop_front());
         }
+        expired[before..].iter().for_each(|batch| self.concludes(&batch.promise));
         if expired[before..].iter().any(|batch| batch.stamp.is_some()) {
             self.sequences.break_off();
             self.recovered();
@@ -396,6 +407,7 @@ impl Queue {
 
     /// The fates of everything that was appended and is not known yet.
     pub(super) fn promises(&self, into: &mut Vec<Arc<Promise>>) {
+        into.extend(self.concluding.iter().filter(|promise| promise.is_open()).cloned());
         into.extend(self.in_flight.iter().map(|batch| Arc::clone(&batch.promise)));
         into.extend(self.waiting.iter().map(|batch| Arc::clone(&batch.promise)));
         into.extend(self.open.iter().map(|open| Arc::clone(&open.promise)));
@@ -418,7 +430,9 @@ impl Queue {
         if self.waiting.iter().any(|batch| batch.stamp.is_some()) {
             self.sequences.break_off();
         }
-        std::mem::take(&mut self.waiting)
+        let batches = std::mem::take(&mut self.waiting);
+        batches.iter().for_each(|batch| self.concludes(&batch.promise));
+        batches
     }
 
     /// Like [`drain`](Self::drain), for good: no more records are taken.

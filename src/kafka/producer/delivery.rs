@@ -93,6 +93,11 @@ impl Promise {
         halves
     }
 
+    /// Whether nothing is known yet.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(*lock(&self.fate), Fate::Open)
+    }
+
     /// Topic and partition.
     pub(super) fn place(&self) -> (&str, i32) {
         (&self.topic, self.partition)

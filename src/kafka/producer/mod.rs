@@ -275,8 +275,10 @@ impl Shared {
     fn announce(&self, partition: &Arc<Partition>, queue: &mut Queue, filled: bool) {
         match &queue.listed {
             None => {
-                let leader = self.cluster.snapshot().leader(&partition.topic, partition.index);
-                self.list(partition, queue, leader.unwrap_or(Outbox::NOBODY));
+                // What follows a batch in flight waits where that is: the sender hands the queue over in order.
+                let leader = || self.cluster.snapshot().leader(&partition.topic, partition.index);
+                let node = if queue.is_settled() { leader().unwrap_or(Outbox::NOBODY) } else { queue.node };
+                self.list(partition, queue, node);
             }
             Some(outbox) if filled => outbox.urge_below(self.settings.max_in_flight),
             Some(_) => {}
@@ -289,6 +291,7 @@ impl Shared {
             Ok(outbox) => {
                 outbox.push(Arc::clone(partition), self.settings.max_in_flight);
                 queue.listed = Some(outbox);
+                queue.node = node;
             }
             Err(error) => {
                 log::error!("{error}");

@@ -120,6 +120,11 @@ impl Outbox {
         lock(&self.state).in_flight.push_back(answer_by);
     }
 
+    /// It could not be written, and no answer will come. Forgotten already if the connection's end was faster.
+    pub(super) fn unsent(&self) {
+        lock(&self.state).in_flight.pop_back();
+    }
+
     /// Puts back, in front, what the sender took and could not send completely.
     pub(super) fn put_back(&self, mut partitions: VecDeque<Arc<Partition>>) {
         let mut state = lock(&self.state);
@@ -154,5 +159,31 @@ impl Outbox {
             overdue: state.in_flight.iter().min_by_key(|deadline| deadline.at).copied(),
             throttled_until: state.throttled_until,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A connection that ended between a look at it and the next request left that request in flight for ever: the new
+    /// connection sent nothing by itself, and was ended for an answer that nobody owed.
+    #[test]
+    fn a_request_that_was_never_written_is_not_in_flight() {
+        let outbox = Outbox::new(1);
+        let deadline = Deadline::after("request.timeout.ms", Duration::from_secs(1));
+        outbox.sending(deadline);
+        outbox.ended();
+        outbox.sending(deadline);
+        outbox.unsent();
+        let turn = outbox.wait(Some(Instant::now()));
+        assert!(turn.ended && turn.in_flight == 0 && turn.overdue.is_none());
+
+        outbox.sending(deadline);
+        outbox.ended();
+        outbox.unsent();
+        assert_eq!(outbox.wait(Some(Instant::now())).in_flight, 0);
     }
 }

@@ -280,6 +280,7 @@ impl Sender {
         self.outbox.sending(deadline);
         if let Err((error, flight)) = link.writer.send(&request, flight, deadline) {
             drop(request);
+            self.outbox.unsent();
             let completion = Completion::new(Arc::clone(&self.shared), Arc::clone(&self.outbox));
             completion.returned(flight, &Failure::unsent(error.clone()));
             link.writer.end(error);

@@ -220,19 +220,25 @@ impl Membership {
         }
     }
 
-    /// SyncGroup was answered. `counts` are the partition counts that were shared out, if this member did it.
+    /// SyncGroup was answered. `counts` are the partition counts that were shared out, if this member did it. Returns
+    /// whether the assignment counts.
     pub fn synced(
         &mut self,
         attempt: Attempt,
         partitions: Vec<TopicPartition>,
         counts: Option<BTreeMap<String, i32>>,
     ) -> bool {
-        let current = self.is_joining(attempt);
-        if current {
-            self.phase = Phase::Assigned(partitions);
-            self.counts = counts;
+        if !self.is_joining(attempt) {
+            return false;
         }
-        current
+        if self.heartbeat_due.is_none() {
+            // A heartbeat was told meanwhile that this generation is over.
+            self.phase = Phase::Wanting;
+            return false;
+        }
+        self.phase = Phase::Assigned(partitions);
+        self.counts = counts;
+        true
     }
 
     /// JoinGroup or SyncGroup was refused.
@@ -641,6 +647,22 @@ mod tests {
         ] {
             let JoinReaction::Fail(error) = refuse(code).1 else { panic!("{code}") };
             assert!(error.to_string().contains(hint), "{error}");
+        }
+    }
+
+    /// The assignment was taken up all the same: no heartbeats were sent for it any more, and the consumer went on
+    /// reading, without a name, what others owned.
+    #[test]
+    fn an_assignment_that_comes_after_the_member_was_forgotten_does_not_count() {
+        for code in [ErrorCode::UNKNOWN_MEMBER_ID, ErrorCode::ILLEGAL_GENERATION] {
+            let now = Instant::now();
+            let mut membership = membership(now);
+            membership.subscribe();
+            let attempt = join(&mut membership, now);
+            membership.joined(attempt, 1, "m".to_owned(), now);
+            assert_eq!(membership.heard(&identity(1), code), Reaction::Nothing);
+            assert!(!membership.synced(attempt, partitions(), None));
+            assert_ne!(join(&mut membership, now), attempt);
         }
     }
 

@@ -189,6 +189,8 @@ impl Link<'_> {
     }
 
     fn find(&mut self) -> Result<()> {
+        // The closer reaches the newest connection only.
+        self.connection = None;
         let deadline = self.deadline();
         let group = self.shared.settings.group_id.clone().unwrap_or_default();
         let mut connection = self.shared.cluster.connect_any(self.closer, deadline)?;

@@ -259,7 +259,7 @@ impl Join<'_> {
             None => false,
             Some(JoinReaction::Again) => {
                 // A broker that always says so must not be asked without end and without pause.
-                if code != ErrorCode::REBALANCE_IN_PROGRESS {
+                if (api, code) != (ApiKey::SyncGroup, ErrorCode::REBALANCE_IN_PROGRESS) {
                     self.pause();
                 }
                 true
@@ -295,7 +295,11 @@ impl Join<'_> {
     /// Has the coordinator looked up again, unless that has happened already.
     fn lose_coordinator(&self, node: i32) {
         let mut core = self.shared.lock();
-        if let Some(group) = core.group.as_mut().filter(|group| group.coordinator == Some(node)) {
+        let concerns = |group: &&mut super::Group| {
+            // An attempt that was broken off says nothing about the coordinator.
+            group.coordinator == Some(node) && group.membership.is_joining(self.attempt)
+        };
+        if let Some(group) = core.group.as_mut().filter(concerns) {
             group.coordinator_lost(None, None, Instant::now());
         }
         drop(core);

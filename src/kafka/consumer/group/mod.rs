@@ -235,7 +235,9 @@ impl Group {
     pub fn next(&mut self, awaiting: Vec<(TopicPartition, Epoch)>, now: Instant) -> Work {
         let overdue = self.membership.poll_overdue(now);
         self.leave(overdue, now);
+        let leaving = self.leavings.len();
         self.leavings.retain(|leaving| now < leaving.until);
+        self.news |= self.leavings.len() < leaving;
         self.expire_commits(now);
 
         let patient = self.not_before.filter(|moment| now < *moment);
@@ -346,7 +348,8 @@ impl Group {
                 self.news = true;
                 Answered::Done
             }
-            Reaction::Nothing if code == ErrorCode::REBALANCE_IN_PROGRESS => Answered::Done,
+            // About a generation that is over already, or one whose SyncGroup tells the same.
+            Reaction::Nothing if is_about_membership(code) => Answered::Done,
             Reaction::Nothing if code.is_ok() || code.is_retriable() => Answered::Done,
             Reaction::Nothing => Answered::Refused(Error::broker_code(ApiKey::Heartbeat, code, None)),
         }
@@ -369,10 +372,7 @@ impl Group {
                 ErrorCode::NONE => {
                     commit.offsets.remove(&partition);
                 }
-                ErrorCode::UNKNOWN_MEMBER_ID
-                | ErrorCode::ILLEGAL_GENERATION
-                | ErrorCode::FENCED_INSTANCE_ID
-                | ErrorCode::REBALANCE_IN_PROGRESS => {
+                code if is_about_membership(code) => {
                     self.membership.heard(&commit.identity, code);
                     let error = commit_too_late(&self.id, code);
                     self.settle(commit, Err(error));
@@ -492,6 +492,17 @@ pub(super) enum Answered {
     FindCoordinator,
     /// This client may not do it.
     Refused(Error),
+}
+
+/// Codes that say that a member or its generation is not, or no longer, what it takes itself for.
+fn is_about_membership(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::UNKNOWN_MEMBER_ID
+            | ErrorCode::ILLEGAL_GENERATION
+            | ErrorCode::FENCED_INSTANCE_ID
+            | ErrorCode::REBALANCE_IN_PROGRESS
+    )
 }
 
 /// A deadline passed before what the application asked for was done; `obstacle` is why.

@@ -210,6 +210,31 @@ fn a_refused_right_fails_everything_that_waits() {
     assert_eq!(group.lookup_answer(question).unwrap().unwrap_err().kind(), ErrorKind::Refused);
 }
 
+/// A heartbeat that crossed a join was answered with ILLEGAL_GENERATION, and that was taken for a refusal: `poll` failed,
+/// commits were thrown away, and the group was left alone for ten seconds.
+#[test]
+fn a_heartbeat_answered_for_a_generation_that_is_over_is_no_refusal() {
+    let codes = [
+        ErrorCode::ILLEGAL_GENERATION,
+        ErrorCode::UNKNOWN_MEMBER_ID,
+        ErrorCode::REBALANCE_IN_PROGRESS,
+        ErrorCode::FENCED_INSTANCE_ID,
+    ];
+    for code in codes {
+        let now = Instant::now();
+        let mut group = member(now);
+        let Work::Heartbeat(sent) = group.next(Vec::new(), now + SECOND * 2) else { panic!() };
+        group.membership.subscribe();
+        assert!(matches!(group.membership.step(false, now), Some(Step::Join(_))));
+        assert!(matches!(group.heartbeat_answered(&sent, code), Answered::Done), "{code}");
+    }
+    let now = Instant::now();
+    let mut group = member(now);
+    let Work::Heartbeat(sent) = group.next(Vec::new(), now + SECOND * 2) else { panic!() };
+    let refused = group.heartbeat_answered(&sent, ErrorCode::GROUP_AUTHORIZATION_FAILED);
+    assert!(matches!(refused, Answered::Refused(_)));
+}
+
 #[test]
 fn leaving_comes_after_the_commits_and_is_given_up_once_the_session_is_over() {
     let now = Instant::now();
@@ -231,6 +256,7 @@ fn leaving_comes_after_the_commits_and_is_given_up_once_the_session_is_over() {
     group.leave(left, now);
     assert!(sleeps(&group.next(Vec::new(), now + SECOND * 3600)));
     assert!(group.is_quiet());
+    assert!(group.news(), "close waits for this");
 }
 
 #[test]

@@ -347,3 +347,25 @@ fn records_larger_than_a_request_or_the_memory_are_refused_and_a_free_one_moves_
     let appended = bench.queue(|queue| queue.append(&bench.partition, &record, 0, false, &bench.limits, &bench.memory));
     assert!(matches!(appended.unwrap(), Appended::MoveOn));
 }
+
+/// `flush` returned while the callbacks of the last batch were still running, and its `Delivery` knew nothing yet.
+#[test]
+fn a_batch_is_flushed_once_its_fate_is_known_and_not_when_it_leaves_the_queue() {
+    let bench = Bench::running();
+    let promises = || {
+        let mut promises = Vec::new();
+        bench.queue(|queue| queue.promises(&mut promises));
+        promises.len()
+    };
+    // The very first one has landed, and nobody settles it here.
+    assert_eq!(promises(), 5);
+    let mut taken = bench.take(4).into_iter();
+    for left in (0..4).rev() {
+        let batch = taken.next().unwrap();
+        let promise = Arc::clone(&batch.promise);
+        bench.land(batch, true);
+        assert_eq!(promises(), left + 2, "not concluded yet");
+        promise.settle(Outcome::Acknowledged { base_offset: 0, log_append_time: None });
+        assert_eq!(promises(), left + 1);
+    }
+}
