@@ -96,7 +96,7 @@ fn out_of_order() -> Failure {
 }
 
 fn told(batches: &[Batch]) -> Vec<(String, i16, i32)> {
-    batches.iter().map(|batch| tell(batch)).collect()
+    batches.iter().map(tell).collect()
 }
 
 /// Value, epoch and sequence.
