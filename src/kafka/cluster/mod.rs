@@ -356,6 +356,8 @@ impl Refresher {
             }
         }
         self.connection = None;
+        // The old connection may have used its time up.
+        let deadline = Deadline::after("request.timeout.ms", settings.request_timeout);
         let mut connection = cluster.connect_any(&cluster.closer, deadline)?;
         let answer = connection.call(&request, deadline)?;
         self.connection = Some(connection);

@@ -191,8 +191,12 @@ impl Delivery {
     /// Waits until the record is acknowledged or has failed; `message.timeout.ms` ends every record.
     ///
     /// # Errors
-    /// Why it failed; [`ErrorKind::OutcomeUnknown`] when the log may hold it all the same.
+    /// Why it failed; [`ErrorKind::OutcomeUnknown`] when the log may hold it all the same. [`ErrorKind::State`] in a delivery
+    /// callback, where it would wait for itself.
     pub fn wait(&self) -> Result<RecordMetadata> {
+        if self.poll().is_none() {
+            must_not_wait("wait")?;
+        }
         self.promise.wait_for_record(self.index, None);
         self.poll().unwrap_or_else(|| Err(Error::state("the producer ended without an outcome")))
     }
@@ -310,6 +314,12 @@ pub(super) fn in_callback() -> bool {
     IN_CALLBACK.get()
 }
 
+/// # Errors
+/// In a delivery callback, where waiting for deliveries would be waiting for itself.
+pub(super) fn must_not_wait(call: &str) -> Result<()> {
+    if in_callback() { Err(Error::state(format!("{call} cannot be called in a delivery callback"))) } else { Ok(()) }
+}
+
 /// Runs a callback; false when it panicked.
 pub(super) fn run_callback(callback: impl FnOnce()) -> bool {
     let outer = IN_CALLBACK.replace(true);
@@ -378,6 +388,14 @@ mod tests {
         assert!(whole.wait(None));
         let offsets: Vec<_> = deliveries.iter().map(|delivery| delivery.wait().unwrap().offset()).collect();
         assert_eq!(offsets, [10, 11, 20, 30, 31]);
+    }
+
+    #[test]
+    fn a_callback_cannot_wait_for_deliveries() {
+        let (delivery, (told, kind)) = (Delivery::new(promise(), 0), std::sync::mpsc::channel());
+        assert!(run_callback(|| told.send(delivery.wait().unwrap_err().kind()).unwrap()));
+        assert_eq!(kind.recv().unwrap(), ErrorKind::State);
+        assert!(must_not_wait("flush").is_ok(), "outside of one it can");
     }
 
     #[test]

@@ -161,8 +161,10 @@ impl Producer {
     /// Waits until everything that was sent before this call is acknowledged or has failed. Nothing lingers meanwhile.
     ///
     /// # Errors
-    /// [`ErrorKind::Timeout`] when some of it is still under way by then.
+    /// [`ErrorKind::Timeout`] when some of it is still under way by then; [`ErrorKind::State`] in a delivery callback,
+    /// which would wait for itself.
     pub fn flush(&self, limit: Duration) -> Result<()> {
+        delivery::must_not_wait("flush")?;
         self.shared.flush(Deadline::after("flush", limit))
     }
 
