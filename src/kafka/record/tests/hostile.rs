@@ -193,3 +193,16 @@ proptest! {
         fuzz::read_batches(&bytes);
     }
 }
+
+#[cfg(not(feature = "compression"))]
+#[test]
+fn codecs_that_are_not_built_in_are_refused_by_name() {
+    let mut bytes = sample();
+    patch(&mut bytes, field::ATTRIBUTES, 4i16.to_be_bytes());
+    let words = "zstd is not part of this build: it needs the cargo feature `compression`";
+    refused(only(&bytes), words);
+    let mut builder = BatchBuilder::new(Vec::new());
+    append(&mut builder, &owned(0, None, Some("x")));
+    refused(builder.close(Compression::Zstd), words);
+    refused(Compression::Zstd.available(), words);
+}
