@@ -194,6 +194,21 @@ fn an_advertised_host_that_does_not_resolve_is_named() {
     }
 }
 
+/// The one broker that is known announces an address where nobody listens any more. Only the bootstrap address leads back.
+#[test]
+fn when_every_known_broker_is_gone_the_bootstrap_addresses_are_asked_again() {
+    let kafka = Scripted::single();
+    let (host, port) = ("127.0.0.1", kafka.address().rsplit(':').next().unwrap().parse().unwrap());
+    let gone = TcpListener::bind((host, 0)).unwrap().local_addr().unwrap().port();
+    kafka.advertise(1, host, gone);
+    let producer = Producer::connect(&with(kafka.config(), &[("message.timeout.ms", "60000")])).unwrap();
+    let delivery = producer.send(Record::to("t").value("x")).unwrap();
+    kafka.stop(1);
+    kafka.advertise(1, host, port);
+    kafka.restart(1);
+    delivery.wait_for(LONG).unwrap();
+}
+
 #[test]
 fn the_same_bytes_in_the_middle_of_producing_are_survived() {
     for (label, bytes, _) in hostile_bytes() {
