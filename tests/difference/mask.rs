@@ -11,6 +11,8 @@ use krs::kafka::protocol::Uuid;
 
 /// Text no longer than this stays on one line.
 const WIDTH: usize = 110;
+/// Strings longer than this are shown by their length.
+const LONG: usize = 200;
 
 pub struct Mask {
     /// Text and what stands for it; the longest first.
@@ -86,7 +88,16 @@ impl Mask {
             }
             Value::Text(text) => match name {
                 "error_message" | "batch_index_error_message" | "host" | "cluster_id" if !text.is_empty() => {
-                    *value = Value::Atom(format!("<{}>", name.rsplit('_').next().unwrap_or(name)));
+                    *value = Value::Atom(
+                        if name == "host" {
+                            "<host>"
+                        } else if name == "cluster_id" {
+                            "<cluster>"
+                        } else {
+                            "<message>"
+                        }
+                        .to_owned(),
+                    );
                 }
                 _ => *text = self.text(text),
             },
@@ -96,6 +107,9 @@ impl Mask {
 
     fn text(&self, text: &str) -> String {
         let named = self.texts.iter().fold(text.to_owned(), |text, (known, name)| text.replace(known, name));
+        if named.len() > LONG {
+            return format!("{}… {} bytes", named.chars().take(8).collect::<String>(), named.len());
+        }
         match (0..named.len()).find(|&start| named.get(start..start + 36).is_some_and(is_uuid)) {
             Some(start) => format!("{}<uuid>{}", &named[..start], &named[start + 36..]),
             None => named,

@@ -20,13 +20,12 @@ const NO_TOPIC: Uuid = Uuid([0xab; 16]);
 
 pub fn play(player: &mut Player) {
     prepare(player);
-    handshake::play(player);
-    topics::play(player);
-    produce::play(player);
-    fetch::play(player);
-    list_offsets::play(player);
-    groups::play(player);
-    offsets::play(player);
+    let parts =
+        [handshake::play, topics::play, produce::play, fetch::play, list_offsets::play, groups::play, offsets::play];
+    for part in parts {
+        part(player);
+        player.end_of_passes();
+    }
 }
 
 /// The versions that Kafka 4.3.1 serves of this API.
