@@ -56,7 +56,7 @@ schema! {
         read_only: bool [0+],
         is_default: bool [0],
         /// 1 the topic, 2 the broker, 3 what all brokers share, 4 the broker's properties file, 5 default, 6 a broker's
-        /// loggers, 7 client metrics, 8 the group; -1 is unknown.
+        /// loggers, 7 client metrics, 8 the group; 0 and -1 are unknown.
         config_source: i8 [1+, ignorable] = -1,
         is_sensitive: bool [0+],
         /// The value and what would stand behind it, the one in force first.
