@@ -14,6 +14,9 @@ const WIDTH: usize = 110;
 /// Strings longer than this are shown by their length.
 const LONG: usize = 200;
 
+/// Fields that are shown only where they tell something: tagged fields, which most answers do without.
+const TELLING: &[&str] = &["diverging_epoch", "current_leader", "snapshot_id", "node_endpoints"];
+
 pub struct Mask {
     /// Text and what stands for it; the longest first.
     texts: Vec<(String, String)>,
@@ -76,7 +79,9 @@ impl Mask {
     fn mask(&self, name: &str, value: &mut Value) {
         match value {
             Value::Struct(fields) => {
-                fields.retain(|(name, _)| name != "throttle_time_ms");
+                fields.retain(|(name, value)| {
+                    name != "throttle_time_ms" && !(TELLING.contains(&&**name) && is_untold(value))
+                });
                 fields.iter_mut().for_each(|(name, value)| self.mask(name, value));
             }
             Value::List(values) => {
@@ -87,9 +92,16 @@ impl Mask {
                 }
             }
             Value::Text(text) => match name {
-                "error_message" | "batch_index_error_message" | "host" | "cluster_id" if !text.is_empty() => {
+                "error_message"
+                | "batch_index_error_message"
+                | "documentation"
+                | "host"
+                | "client_host"
+                | "cluster_id"
+                    if !text.is_empty() =>
+                {
                     *value = Value::Atom(
-                        if name == "host" {
+                        if name.ends_with("host") {
                             "<host>"
                         } else if name == "cluster_id" {
                             "<cluster>"
@@ -126,7 +138,7 @@ impl Mask {
                 }
             },
             ("port", Ok(1..)) => "<port>".to_owned(),
-            ("log_append_time_ms", Ok(0..)) => "<time>".to_owned(),
+            ("log_append_time_ms" | "last_timestamp", Ok(0..)) => "<time>".to_owned(),
             ("finalized_features_epoch", Ok(0..)) => "<epoch>".to_owned(),
             (
                 "node_id"
@@ -147,6 +159,15 @@ impl Mask {
                 .map_or_else(|| atom.to_owned(), |(_, name)| name.clone()),
             _ => atom.to_owned(),
         }
+    }
+}
+
+/// What such a field has when it does not travel.
+fn is_untold(value: &Value) -> bool {
+    match value {
+        Value::Struct(fields) => fields.iter().all(|(_, value)| matches!(value, Value::Atom(atom) if atom == "-1")),
+        Value::List(values) => values.is_empty(),
+        Value::Text(_) | Value::Atom(_) => false,
     }
 }
 

@@ -131,6 +131,18 @@ impl Player {
         self.receive_known::<R>(pending, learn)
     }
 
+    /// Learns from the answer, and notes what the edit leaves of it.
+    pub fn ask_edited<R: Asked>(
+        &mut self,
+        title: &str,
+        version: i16,
+        request: &R,
+        edit: impl FnOnce(&mut Self, &mut R::Response),
+    ) {
+        let pending = self.send_on(MAIN, title, version, request);
+        self.receive_noting::<R>(pending, edit);
+    }
+
     /// Sends a request whose answer comes later.
     pub fn send_on<R: Asked>(&mut self, connection: &'static str, title: &str, version: i16, request: &R) -> Pending {
         self.send_bytes_on(connection, title, version, &Self::frame(request, version))

@@ -118,6 +118,7 @@ fn broken(player: &mut Player, version: i16, log: &Topic) {
         batch.bytes()
     };
     let two = [whole.clone(), whole.clone()].concat();
+    // Null in place of records is left out: Kafka never answers that.
     for (title, records) in [
         ("a wrong checksum", Some(changed(&|batch| batch.bad_crc = true))),
         ("no records, no bytes", Some(vec![])),
