@@ -137,6 +137,8 @@ pub mod bench;
 #[cfg(feature = "services")]
 pub mod cli;
 pub mod clock;
+#[cfg(feature = "devbroker")]
+pub mod devbroker;
 pub mod kafka;
 #[cfg(feature = "services")]
 pub mod logging;

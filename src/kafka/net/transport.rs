@@ -2,6 +2,8 @@
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
+#[cfg(feature = "devbroker")]
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
@@ -132,6 +134,48 @@ impl Stream {
     /// A writer that gives up at the deadline, however slowly the peer takes the bytes.
     pub(crate) fn until(&mut self, deadline: Deadline) -> impl Write + '_ {
         TimedWrite { stream: self, deadline }
+    }
+}
+
+/// A socket that takes connections, for a broker.
+#[cfg(feature = "devbroker")]
+pub(crate) struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+}
+
+#[cfg(feature = "devbroker")]
+impl Listener {
+    /// Listens at the first address of `host` that can be; port 0 is any free one.
+    pub(crate) fn bind(host: &str, port: u16) -> io::Result<Self> {
+        let socket = TcpListener::bind((host, port))?;
+        let address = socket.local_addr()?;
+        Ok(Self { socket, address })
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits for the next connection: its stream, what ends it from another thread, and where it comes from.
+    pub(crate) fn accept(&self) -> io::Result<(Stream, Closer, SocketAddr)> {
+        let (socket, peer) = self.socket.accept()?;
+        let socket = Socket::from(socket);
+        socket.set_tcp_nodelay(true)?;
+        let closer = Closer::new();
+        closer.adopt(&socket).map_err(io::Error::other)?;
+        Ok((Stream { socket: socket.into(), read_timeout: None, write_timeout: None }, closer, peer))
+    }
+
+    /// Lets a waiting [`accept`](Self::accept) return, with one more connection.
+    pub(crate) fn wake(&self) {
+        let mut address = self.address;
+        if address.ip().is_unspecified() {
+            address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+        }
+        // Whoever cannot connect here cannot be waiting there either.
+        let _ = TcpStream::connect_timeout(&address, Duration::from_secs(1));
     }
 }
 

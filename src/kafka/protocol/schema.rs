@@ -30,7 +30,7 @@ pub trait Request: Sized {
     const VERSIONS: VersionRange;
     /// The versions that this client asks for.
     const CLIENT_VERSIONS: VersionRange;
-    /// The first version in the flexible encoding (KIP-482).
+    /// The first version in the flexible encoding (KIP-482); `i16::MAX` if all are in the fixed one.
     const FLEXIBLE: i16;
     /// What answers it.
     type Response: Response;
@@ -140,6 +140,10 @@ pub trait Wire: Sized + PartialEq {
 pub trait NullableWire: Wire {
     /// Appends null.
     fn encode_null(out: &mut Encoder, field: &Field);
+    /// Appends the value where null could stand instead.
+    fn encode_present(&self, out: &mut Encoder, field: &Field) {
+        self.encode(out, field);
+    }
     /// Reads a value or null.
     fn decode_nullable(input: &mut Decoder<'_>, field: &Field) -> Result<Option<Self>, Malformed>;
 }
@@ -332,13 +336,30 @@ impl<T: Wire> NullableWire for Vec<T> {
     }
 }
 
+/// A struct of a schema.
+pub trait Struct: Wire {}
+
+/// Where null is legal, a byte tells whether there is a struct; Kafka has it so for plain fields only, not for tagged ones.
+impl<T: Struct> NullableWire for T {
+    fn encode_null(out: &mut Encoder, _: &Field) {
+        out.put_i8(-1);
+    }
+    fn encode_present(&self, out: &mut Encoder, field: &Field) {
+        out.put_i8(1);
+        self.encode(out, field);
+    }
+    fn decode_nullable(input: &mut Decoder<'_>, field: &Field) -> Result<Option<Self>, Malformed> {
+        if input.i8()? < 0 { Ok(None) } else { Self::decode(input, field).map(Some) }
+    }
+}
+
 impl<T: NullableWire> Wire for Option<T> {
     fn initial() -> Self {
         Some(T::initial())
     }
     fn encode(&self, out: &mut Encoder, field: &Field) {
         match self {
-            Some(value) => value.encode(out, field),
+            Some(value) => value.encode_present(out, field),
             None => {
                 let version = out.version();
                 if !field.is_nullable(version) {
@@ -446,6 +467,25 @@ macro_rules! schema {
             $request:ident => $response:ident,
             versions $first:literal - $last:literal,
             client $client_first:literal - $client_last:literal,
+            never flexible $(,)?
+        }
+        $($tables:tt)+
+    ) => {
+        schema! {
+            api $key {
+                $request => $response,
+                versions $first - $last,
+                client $client_first - $client_last,
+                flexible 32767+
+            }
+            $($tables)+
+        }
+    };
+    (
+        api $key:ident {
+            $request:ident => $response:ident,
+            versions $first:literal - $last:literal,
+            client $client_first:literal - $client_last:literal,
             flexible $flexible:literal + $(,)?
         }
         $($tables:tt)+
@@ -498,6 +538,8 @@ macro_rules! schema {
                 Self {$( $field: default_of!($type $(, $default)?), )*}
             }
         }
+
+        impl Struct for $name {}
 
         impl Wire for $name {
             fn initial() -> Self {
@@ -574,7 +616,7 @@ pub(super) use {default_of, field, schema, versions};
 /// What every message file needs for its tables.
 pub(super) mod prelude {
     pub(in crate::kafka::protocol) use super::{
-        Field, Wire, decode_body, default_of, encode_body, field, schema, versions,
+        Field, Struct, Wire, decode_body, default_of, encode_body, field, schema, versions,
     };
     pub(in crate::kafka::protocol) use crate::kafka::protocol::decode::{Decoder, Malformed};
     pub(in crate::kafka::protocol) use crate::kafka::protocol::encode::Encoder;

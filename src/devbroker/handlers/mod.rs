@@ -1,0 +1,76 @@
+//! The APIs, one file each, and the way to them.
+
+use super::call::{Call, Handler, Reply};
+use crate::kafka::protocol::frame::{self, RequestHeader};
+use crate::kafka::protocol::messages::*;
+use crate::kafka::protocol::{ApiKey, Bytes, Frame, Request, VersionRange};
+use crate::{Error, Result};
+
+macro_rules! apis {
+    ($($file:ident: $request:ident;)+) => {
+        $(mod $file;)+
+
+        /// The versions of this API that can be read and answered; none if it is not built.
+        pub(super) fn versions(key: ApiKey) -> Option<VersionRange> {
+            match key {
+                $(key if key == $request::KEY => Some($request::VERSIONS),)+
+                _ => None,
+            }
+        }
+
+        fn dispatch(key: ApiKey, call: &Call<'_>, header: &RequestHeader, frame: &Bytes) -> Result<Reply<Frame>> {
+            match key {
+                $(key if key == $request::KEY => serve::<$request>(call, header, frame),)+
+                _ => Err(not_served(header)),
+            }
+        }
+    };
+}
+
+apis! {
+    api_versions: ApiVersionsRequest;
+    create_topics: CreateTopicsRequest;
+    fetch: FetchRequest;
+    find_coordinator: FindCoordinatorRequest;
+    init_producer_id: InitProducerIdRequest;
+    list_offsets: ListOffsetsRequest;
+    metadata: MetadataRequest;
+    produce: ProduceRequest;
+}
+
+/// Answers one request.
+///
+/// # Errors
+/// The request is not readable, or not of an API and version that is offered: the connection is to be closed, as Kafka
+/// does it.
+pub(super) fn answer(call: &Call<'_>, header: &RequestHeader, frame: &Bytes) -> Result<Reply<Frame>> {
+    let Some(key) = ApiKey::from_code(header.api_key) else { return Err(not_served(header)) };
+    if !call.cluster.offered.serves(key, header.api_version) {
+        // Only here a client cannot know better (KIP-511).
+        if key == ApiKey::ApiVersions {
+            let refusal = api_versions::unsupported(call);
+            return frame::encode_response::<ApiVersionsRequest>(&refusal, 0, header.correlation_id).map(Reply::Answer);
+        }
+        return Err(not_served(header));
+    }
+    dispatch(key, call, header, frame)
+}
+
+fn serve<R: Handler>(call: &Call<'_>, header: &RequestHeader, frame: &Bytes) -> Result<Reply<Frame>> {
+    let request: R = frame::decode_request(frame, header)?;
+    match request.serve(call) {
+        Reply::Answer(response) => {
+            frame::encode_response::<R>(&response, header.api_version, header.correlation_id).map(Reply::Answer)
+        }
+        Reply::Silence => Ok(Reply::Silence),
+        Reply::HangUp => Ok(Reply::HangUp),
+    }
+}
+
+fn not_served(header: &RequestHeader) -> Error {
+    let api = match ApiKey::from_code(header.api_key) {
+        Some(key) => key.to_string(),
+        None => format!("the API with number {}", header.api_key),
+    };
+    Error::protocol(format!("version {} of {api} is not offered", header.api_version))
+}

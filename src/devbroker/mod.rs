@@ -1,0 +1,156 @@
+//! The development broker: Kafka's protocol served from within this process.
+//!
+//! For trying things out and for tests. It answers as Apache Kafka answers, over real TCP, to any client; what it keeps
+//! is in memory. It is no replacement for Kafka: one process, no replication, no security.
+//!
+//! ```
+//! use krs::devbroker::{DevBroker, Options};
+//!
+//! # fn main() -> krs::Result<()> {
+//! let broker = DevBroker::start(Options::default())?; // a free port of 127.0.0.1
+//! let config = krs::Config::new().set("bootstrap.servers", broker.bootstrap())?;
+//! let producer = krs::Producer::connect(&config)?;
+//! # drop(producer);
+//! broker.stop();
+//! # Ok(()) }
+//! ```
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `server.rs` | listeners, connections and their threads |
+//! | `call.rs` | a request on its way: who asks, how an answer is waited for |
+//! | `handlers/` | one file per API, over the same messages as the client's |
+//! | `cluster.rs` | what all brokers of the process share: nodes, topics, leaders |
+//! | `partition.rs`, `log.rs`, `producers.rs` | one partition: who may write, what is there, whose sequence is next |
+//! | `sessions.rs` | fetch sessions (KIP-227) |
+//! | `config.rs`, `versions.rs` | settings of topics; which versions are offered |
+//!
+//! It uses the layers `protocol`, `record` and `net`, and nothing else of the client.
+
+mod call;
+mod cluster;
+mod config;
+mod handlers;
+mod log;
+mod partition;
+mod producers;
+mod server;
+mod sessions;
+mod versions;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub use self::versions::Version;
+
+use self::call::Woken;
+use self::cluster::Cluster;
+use self::server::Server;
+use crate::Result;
+use crate::kafka::threads;
+
+/// How often the logs are looked through for what their topics no longer keep.
+const CLEANING: Duration = Duration::from_secs(5);
+
+/// What a broker is started with.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// The address to listen at, a name or a number. Default `127.0.0.1`.
+    pub host: String,
+    /// The first broker's port; the others take the ones behind it. 0, the default, gives each a free one.
+    pub port: u16,
+    /// What clients are told to connect to in place of `host`. Default: `host`, or `localhost` if that is every address.
+    pub advertised_host: Option<String>,
+    /// Brokers in this process, with node ids from 1. Default 1.
+    pub brokers: i32,
+    /// Partitions of a topic that is created without saying how many (`num.partitions`). Default 3.
+    pub partitions: i32,
+    /// Whether asking for an unknown topic creates it, if the client allows that too (`auto.create.topics.enable`).
+    /// Default true, as in Kafka.
+    pub auto_create_topics: bool,
+    /// Bytes that all logs together may hold; beyond, the oldest batches go. Default 256 MiB.
+    pub retention_bytes: usize,
+    /// The Kafka whose versions are offered. Default 4.3.
+    pub version: Version,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port: 0,
+            advertised_host: None,
+            brokers: 1,
+            partitions: 3,
+            auto_create_topics: true,
+            retention_bytes: 256 << 20,
+            version: Version::default(),
+        }
+    }
+}
+
+/// One or more running brokers. They end when this is dropped.
+pub struct DevBroker {
+    cluster: Arc<Cluster>,
+    servers: Vec<Server>,
+    timer: Option<std::thread::JoinHandle<()>>,
+}
+
+impl DevBroker {
+    /// Starts the brokers; they accept connections when this returns.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an impossible option, [`ErrorKind::Io`](crate::ErrorKind::Io)
+    /// for an address that cannot be listened at.
+    pub fn start(options: Options) -> Result<Self> {
+        if !(1..=100).contains(&options.brokers) {
+            return Err(crate::Error::config(format!("{} brokers: 1 to 100 are possible", options.brokers)));
+        }
+        let brokers = options.brokers;
+        let cluster = Arc::new(Cluster::new(options));
+        let mut broker = Self { servers: Vec::new(), timer: None, cluster };
+        for node in 1..=brokers {
+            broker.servers.push(Server::start(node, &broker.cluster)?);
+        }
+        let cluster = Arc::clone(&broker.cluster);
+        broker.timer = Some(threads::spawn("krs-broker-timer", move || keep_time(&cluster))?);
+        Ok(broker)
+    }
+
+    /// The addresses of all brokers, for `bootstrap.servers`.
+    pub fn bootstrap(&self) -> String {
+        let nodes = self.cluster.nodes();
+        nodes.iter().map(|node| format!("{}:{}", node.host, node.port)).collect::<Vec<_>>().join(",")
+    }
+
+    /// Ends all connections and waits for their threads.
+    pub fn stop(self) {}
+}
+
+impl Drop for DevBroker {
+    fn drop(&mut self) {
+        self.cluster.timer.close();
+        self.servers.iter_mut().for_each(Server::stop);
+        if let Some(timer) = self.timer.take() {
+            threads::join(timer);
+        }
+    }
+}
+
+impl std::fmt::Debug for DevBroker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DevBroker").field("bootstrap", &self.bootstrap()).finish()
+    }
+}
+
+/// Does what falls due without anybody asking.
+fn keep_time(cluster: &Cluster) {
+    let mut cleaning = Instant::now() + CLEANING;
+    while cluster.timer.wait(Some(cleaning)) != Woken::Closed {
+        if Instant::now() >= cleaning {
+            cleaning = Instant::now() + CLEANING;
+            cluster.clean(cluster::now_ms());
+        }
+    }
+}
