@@ -6,11 +6,12 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::Options;
 use super::call::Doorbell;
 use super::config::{TopicConfig, TopicSettings};
+use super::groups::{self, Found, Groups};
 use super::partition::{Partition, Refused};
 use super::sessions::Sessions;
 use super::versions::Offered;
@@ -23,6 +24,8 @@ pub(super) struct Cluster {
     /// The versions of each API that are offered.
     pub(super) offered: Offered,
     pub(super) id: String,
+    /// Changed through [`with_groups`](Self::with_groups).
+    pub(super) groups: Mutex<Groups>,
     nodes: Mutex<BTreeMap<i32, Node>>,
     topics: RwLock<Topics>,
     pub(super) sessions: Mutex<Sessions>,
@@ -107,8 +110,10 @@ impl Topic {
 impl Cluster {
     pub(super) fn new(options: Options) -> Self {
         let offered = Offered::by(options.version);
+        let groups = Mutex::new(Groups::new(options.groups.clone()));
         Self {
             options,
+            groups,
             offered,
             id: random_uuid().to_string(),
             nodes: Mutex::default(),
@@ -175,6 +180,16 @@ impl Cluster {
         let hash = group.bytes().fold(0u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(u32::from(byte)));
         let at = hash as usize % nodes.len().max(1);
         nodes.into_iter().nth(at)
+    }
+
+    /// Works on the groups, now, and sees to it that the timer knows when something there ends.
+    pub(super) fn with_groups<T>(&self, work: impl FnOnce(&mut Groups, Instant) -> T) -> T {
+        let mut groups = lock(&self.groups);
+        let result = work(&mut groups, Instant::now());
+        if groups.hurries() {
+            self.timer.ring();
+        }
+        result
     }
 
     pub(super) fn topic(&self, name: &str) -> Option<Arc<Topic>> {
@@ -245,7 +260,7 @@ impl Cluster {
         Ok(topic)
     }
 
-    /// Takes a topic away, with all that is in it; whoever waits for its records is woken.
+    /// Takes a topic away, with all that is in it and all positions in it; whoever waits for its records is woken.
     pub(super) fn delete_topic(&self, topic: &Topic) {
         {
             let mut topics = write(&self.topics);
@@ -263,6 +278,7 @@ impl Cluster {
             drop(state);
             self.shrunk(size - left);
         }
+        lock(&self.groups).topic_deleted(&topic.name);
     }
 
     /// An id that no producer has.
@@ -347,6 +363,17 @@ impl Cluster {
         for topic in self.topics() {
             topic.partitions().iter().for_each(&mut visit);
         }
+    }
+}
+
+impl groups::Topics for Cluster {
+    fn find(&self, topic: &str) -> Option<Found> {
+        let topic = self.topic(topic)?;
+        Some(Found { id: topic.id, partitions: topic.partition_count() as i32 })
+    }
+
+    fn name_of(&self, id: Uuid) -> Option<String> {
+        self.topic_by_id(id).map(|topic| topic.name.clone())
     }
 }
 

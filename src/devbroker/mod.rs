@@ -23,6 +23,7 @@
 //! | `cluster.rs` | what all brokers of the process share: nodes, topics, leaders |
 //! | `partition.rs`, `log.rs`, `producers.rs` | one partition: who may write, what is there, whose sequence is next |
 //! | `sessions.rs` | fetch sessions (KIP-227) |
+//! | `groups/` | consumer groups and their positions |
 //! | `config.rs`, `versions.rs` | settings of topics; which versions are offered |
 //!
 //! It uses the layers `protocol`, `record` and `net`, and nothing else of the client.
@@ -30,6 +31,7 @@
 mod call;
 mod cluster;
 mod config;
+mod groups;
 mod handlers;
 mod log;
 mod partition;
@@ -41,6 +43,7 @@ mod versions;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use self::groups::GroupOptions;
 pub use self::versions::Version;
 
 use self::call::Woken;
@@ -48,6 +51,7 @@ use self::cluster::Cluster;
 use self::server::Server;
 use crate::Result;
 use crate::kafka::threads;
+use crate::sync::lock;
 
 /// How often the logs are looked through for what their topics no longer keep.
 const CLEANING: Duration = Duration::from_secs(5);
@@ -73,6 +77,8 @@ pub struct Options {
     pub retention_bytes: usize,
     /// The Kafka whose versions are offered. Default 4.3.
     pub version: Version,
+    /// How consumer groups are run.
+    pub groups: GroupOptions,
 }
 
 impl Default for Options {
@@ -86,6 +92,7 @@ impl Default for Options {
             auto_create_topics: true,
             retention_bytes: 256 << 20,
             version: Version::default(),
+            groups: GroupOptions::default(),
         }
     }
 }
@@ -147,7 +154,12 @@ impl std::fmt::Debug for DevBroker {
 /// Does what falls due without anybody asking.
 fn keep_time(cluster: &Cluster) {
     let mut cleaning = Instant::now() + CLEANING;
-    while cluster.timer.wait(Some(cleaning)) != Woken::Closed {
+    loop {
+        let groups = lock(&cluster.groups).tick(Instant::now());
+        let next = groups.map_or(cleaning, |groups| groups.min(cleaning));
+        if cluster.timer.wait(Some(next)) == Woken::Closed {
+            return;
+        }
         if Instant::now() >= cleaning {
             cleaning = Instant::now() + CLEANING;
             cluster.clean(cluster::now_ms());
