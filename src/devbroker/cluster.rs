@@ -4,6 +4,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -506,6 +507,18 @@ impl groups::Topics for Cluster {
     fn name_of(&self, id: Uuid) -> Option<String> {
         self.topic_by_id(id).map(|topic| topic.name.clone())
     }
+
+    fn names(&self) -> Vec<String> {
+        read(&self.topics).by_name.keys().cloned().collect()
+    }
+
+    fn version(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for topic in read(&self.topics).by_name.values() {
+            (topic.id, topic.partition_count()).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
 }
 
 pub(super) fn already_exists(name: &str) -> Refused {
@@ -542,7 +555,7 @@ pub(super) fn ms(time: SystemTime) -> i64 {
 
 /// An id like those that Kafka makes: random, and not beginning with a dash in its text form.
 pub(super) fn random_uuid() -> Uuid {
-    use std::hash::{BuildHasher, Hasher, RandomState};
+    use std::hash::{BuildHasher, RandomState};
     loop {
         // RandomState is seeded by the system, and two of them in one thread differ.
         let half = || RandomState::new().build_hasher().finish().to_be_bytes();

@@ -29,6 +29,8 @@ macro_rules! apis {
 
 apis! {
     api_versions: ApiVersionsRequest;
+    consumer_group_describe: ConsumerGroupDescribeRequest;
+    consumer_group_heartbeat: ConsumerGroupHeartbeatRequest;
     create_topics: CreateTopicsRequest;
     delete_groups: DeleteGroupsRequest;
     describe_groups: DescribeGroupsRequest;
