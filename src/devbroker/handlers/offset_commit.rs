@@ -47,7 +47,7 @@ impl Handler for OffsetCommitRequest {
 
     fn subject(&self) -> Subject<'_> {
         let topics = self.topics.iter().map(|topic| topic.name.as_str()).collect();
-        Subject { topics, group: Some(&self.group_id) }
+        Subject { topics, ..Subject::group(&self.group_id) }
     }
 }
 
