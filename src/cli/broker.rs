@@ -1,6 +1,7 @@
 //! `krs broker`, and the flags it shares with `krs demo`.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -35,6 +36,12 @@ pub(super) struct Typed {
     #[arg(long, value_name = "SIZE", help_heading = "Topics", verbatim_doc_comment)]
     retention: Option<OsString>,
 
+    /// Keeps topics, records, committed positions and producers' states in this directory, over restarts. What is
+    /// acknowledged is with the operating system: it survives kill -9, but perhaps not a loss of power
+    /// [default: in memory only]
+    #[arg(long, value_name = "DIR", help_heading = "Topics", verbatim_doc_comment)]
+    data_dir: Option<OsString>,
+
     #[command(flatten)]
     pub(super) output: Output,
 }
@@ -56,6 +63,17 @@ pub(super) struct Kind {
     /// [default: 4.3]
     #[arg(id = "as", long = "as", value_name = "VERSION", help_heading = "Trouble", verbatim_doc_comment)]
     version: Option<OsString>,
+
+    /// Goes wrong on purpose: WHERE:WHAT,WHEN, as in produce:error=NOT_LEADER_OR_FOLLOWER,every=50 or
+    /// broker=2,down=5s,after=10s; repeatable, and the README has them all
+    #[arg(
+        long = "fault",
+        value_name = "FAULT",
+        help_heading = "Trouble",
+        action = clap::ArgAction::Append,
+        verbatim_doc_comment
+    )]
+    faults: Vec<OsString>,
 }
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:9092";
@@ -77,6 +95,7 @@ impl Typed {
             options.advertised_host = Some(given.value().to_owned());
         }
         options.auto_create_topics = !self.no_auto_create;
+        options.data_dir = self.data_dir.as_ref().map(PathBuf::from);
         if let Some(given) = flag("--retention", self.retention.as_ref())? {
             options.retention_bytes = size(&given)?;
         }
@@ -102,6 +121,11 @@ impl Kind {
             let known = Version::ALL.into_iter().find(|version| version.name() == given.value());
             options.version =
                 known.ok_or_else(|| given.error("no Kafka whose versions are known: 2.4, 3.9 or 4.3", "3.9"))?;
+        }
+        for typed in &self.faults {
+            if let Some(given) = flag("--fault", Some(typed))? {
+                options.faults.push(given.value().parse()?);
+            }
         }
         Ok(options)
     }
