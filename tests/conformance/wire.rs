@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use krs::kafka::protocol::messages::*;
 use krs::kafka::protocol::{ApiKey, ApiVersions, Bytes, ErrorCode, Request, Uuid, VersionRange, frame};
 
-use crate::support::{LONG, kafka, unique, until};
+use crate::support::{LONG, kafka, now, unique, until};
 
 /// A connection to one broker.
 pub struct Wire {
@@ -294,10 +294,11 @@ pub const CRC: usize = 17;
 pub const ATTRIBUTES: usize = 21;
 
 impl Batch {
-    /// So many small records of no idempotent producer.
+    /// So many small records of no idempotent producer, made a millisecond after each other.
     pub fn of(count: usize) -> Self {
+        let now = now();
         let record = |number: usize| Plain {
-            timestamp: 1_700_000_000_000 + number as i64,
+            timestamp: now + number as i64,
             key: None,
             value: Some(number.to_string().into_bytes()),
         };
