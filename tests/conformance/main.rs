@@ -12,6 +12,7 @@
 
 mod classic;
 mod consume;
+mod consumer_groups;
 mod fetches;
 mod groups;
 mod idempotence;

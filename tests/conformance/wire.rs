@@ -87,6 +87,17 @@ impl Wire {
         self.offered.range(key)
     }
 
+    /// The level at which the cluster uses a feature; 0 if it does not.
+    pub fn feature(&mut self, name: &str) -> i16 {
+        let request = ApiVersionsRequest {
+            client_software_name: "conformance".to_owned(),
+            client_software_version: "1".to_owned(),
+        };
+        let answer = self.ask(&request);
+        let found = answer.finalized_features.iter().find(|feature| feature.name == name);
+        found.map_or(0, |feature| feature.max_version_level)
+    }
+
     /// Every version that both sides know.
     pub fn versions<R: Request>(&self) -> impl Iterator<Item = i16> + use<R> {
         let both = self.offers(R::KEY).and_then(|offered| offered.intersection(R::VERSIONS));
