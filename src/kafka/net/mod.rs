@@ -8,3 +8,8 @@ mod transport;
 
 pub(crate) use connection::{Connection, Reader, Writer};
 pub(crate) use transport::Closer;
+#[cfg(feature = "devbroker")]
+pub(crate) use {
+    frames::{FrameReader, NoFrame},
+    transport::{Listener, Reserved, Stream},
+};

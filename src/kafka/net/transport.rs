@@ -2,6 +2,8 @@
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
+#[cfg(feature = "devbroker")]
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
@@ -132,6 +134,73 @@ impl Stream {
     /// A writer that gives up at the deadline, however slowly the peer takes the bytes.
     pub(crate) fn until(&mut self, deadline: Deadline) -> impl Write + '_ {
         TimedWrite { stream: self, deadline }
+    }
+}
+
+/// A socket that takes connections, for a broker.
+#[cfg(feature = "devbroker")]
+pub(crate) struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+}
+
+/// An address that is kept: nobody else gets it, and whoever connects to it is refused.
+#[cfg(feature = "devbroker")]
+pub(crate) struct Reserved {
+    socket: Socket,
+}
+
+#[cfg(feature = "devbroker")]
+impl Reserved {
+    pub(crate) fn at(address: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        // As the standard library does it, so that connections which have just ended are not in the way.
+        #[cfg(unix)]
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        Ok(Self { socket })
+    }
+
+    pub(crate) fn listen(self) -> io::Result<Listener> {
+        self.socket.listen(128)?;
+        let socket = TcpListener::from(self.socket);
+        let address = socket.local_addr()?;
+        Ok(Listener { socket, address })
+    }
+}
+
+#[cfg(feature = "devbroker")]
+impl Listener {
+    /// Listens at the first address of `host` that can be; port 0 is any free one.
+    pub(crate) fn bind(host: &str, port: u16) -> io::Result<Self> {
+        let socket = TcpListener::bind((host, port))?;
+        let address = socket.local_addr()?;
+        Ok(Self { socket, address })
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits for the next connection: its stream, what ends it from another thread, and where it comes from.
+    pub(crate) fn accept(&self) -> io::Result<(Stream, Closer, SocketAddr)> {
+        let (socket, peer) = self.socket.accept()?;
+        let socket = Socket::from(socket);
+        socket.set_tcp_nodelay(true)?;
+        let closer = Closer::new();
+        closer.adopt(&socket).map_err(io::Error::other)?;
+        Ok((Stream { socket: socket.into(), read_timeout: None, write_timeout: None }, closer, peer))
+    }
+
+    /// Lets a waiting [`accept`](Self::accept) return, with one more connection.
+    pub(crate) fn wake(&self) {
+        let mut address = self.address;
+        if address.ip().is_unspecified() {
+            address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+        }
+        // Whoever cannot connect here cannot be waiting there either.
+        let _ = TcpStream::connect_timeout(&address, Duration::from_secs(1));
     }
 }
 

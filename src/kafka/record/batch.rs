@@ -290,6 +290,30 @@ pub(crate) fn checksum(batch: &[u8]) -> u32 {
     crc_fast::crc32_iscsi(&batch[field::ATTRIBUTES..])
 }
 
+/// Whether these bytes are one batch with a right checksum, whatever its fields say.
+#[cfg(feature = "devbroker")]
+pub(crate) fn is_intact(bytes: &[u8]) -> bool {
+    bytes.len() >= HEADER_LEN
+        && usize::try_from(i32::from_be_bytes(array(bytes, field::LENGTH))) == Ok(bytes.len() - field::LENGTH_END)
+        && u32::from_be_bytes(array(bytes, field::CRC)) == checksum(bytes)
+}
+
+/// The latest timestamp of a whole batch.
+#[cfg(feature = "devbroker")]
+pub(crate) fn max_timestamp(batch: &[u8]) -> i64 {
+    i64::from_be_bytes(array(batch, field::MAX_TIMESTAMP))
+}
+
+/// Replaces the timestamps of a whole batch by the time of its appending, as its checksum then says too.
+#[cfg(feature = "devbroker")]
+pub(crate) fn set_append_time(batch: &mut [u8], timestamp: i64) {
+    let attributes = i16::from_be_bytes(array(batch, field::ATTRIBUTES)) | LOG_APPEND_TIME;
+    put(batch, field::ATTRIBUTES, attributes.to_be_bytes());
+    put(batch, field::MAX_TIMESTAMP, timestamp.to_be_bytes());
+    let crc = checksum(batch);
+    put(batch, field::CRC, crc.to_be_bytes());
+}
+
 /// Writes a field of a batch that is at least `HEADER_LEN` long.
 pub(crate) fn put<const N: usize>(batch: &mut [u8], at: usize, value: [u8; N]) {
     batch[at..at + N].copy_from_slice(&value);

@@ -1,0 +1,659 @@
+//! What the brokers of one process share: who they are, the topics, and where everything is led.
+//!
+//! Locks are taken in the order groups, changing, nodes, topics, a partition's state; none of them while another partition's is held.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use super::Options;
+use super::call::Doorbell;
+use super::config::{TopicConfig, TopicSettings};
+use super::faults::Faults;
+use super::groups::{self, Found, Groups};
+use super::partition::{Partition, Refused};
+use super::sessions::Sessions;
+use super::storage::{self, SavedTopic, Storage};
+use super::versions::Offered;
+use crate::kafka::protocol::{ErrorCode, Uuid};
+use crate::sync::{lock, read, write};
+use crate::{Error, Result};
+
+/// So many producer ids are kept as given out at once.
+const PRODUCER_IDS: i64 = 1000;
+
+/// The shared state of all brokers.
+pub(super) struct Cluster {
+    pub(super) options: Options,
+    /// The versions of each API that are offered.
+    pub(super) offered: Offered,
+    pub(super) id: String,
+    /// Changed through [`with_groups`](Self::with_groups).
+    pub(super) groups: Mutex<Groups>,
+    nodes: Mutex<BTreeMap<i32, Node>>,
+    topics: RwLock<Topics>,
+    pub(super) sessions: Mutex<Sessions>,
+    pub(super) faults: Faults,
+    coordinators: Mutex<Coordinators>,
+    /// Wakes the thread that does what falls due.
+    pub(super) timer: Doorbell,
+    producer_ids: Mutex<ProducerIds>,
+    /// Where everything is kept; none if it is in memory only.
+    storage: Option<Arc<Storage>>,
+    /// Held from before a change of topics is kept until after it is made.
+    changing: Mutex<()>,
+    /// Memory that all logs hold, in bytes.
+    stored: AtomicUsize,
+    /// Spreads the leaders of the next topic.
+    spread: AtomicU32,
+}
+
+/// A broker, as clients are told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Node {
+    pub(super) id: i32,
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) up: bool,
+}
+
+/// Which producer ids are to be given out.
+#[derive(Debug, Default)]
+struct ProducerIds {
+    next: i64,
+    /// Those below are kept as given out: `next <= reserved`.
+    reserved: i64,
+}
+
+/// Where groups are coordinated, unless their names alone say it.
+#[derive(Default)]
+struct Coordinators {
+    /// By group; holds while that broker is up.
+    moved: HashMap<String, i32>,
+    /// By how many brokers all the others were moved on.
+    turned: usize,
+}
+
+#[derive(Default)]
+struct Topics {
+    by_name: BTreeMap<String, Arc<Topic>>,
+    by_id: HashMap<Uuid, Arc<Topic>>,
+}
+
+/// A topic.
+#[derive(Debug)]
+pub(super) struct Topic {
+    pub(super) name: String,
+    pub(super) id: Uuid,
+    /// By index; only ever grows.
+    partitions: RwLock<Vec<Arc<Partition>>>,
+    config: RwLock<TopicConfig>,
+    storage: Option<Arc<Storage>>,
+}
+
+/// A topic to be made, as a request describes it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wanted {
+    pub(super) name: String,
+    /// The replicas of each partition, the first of which leads.
+    pub(super) replicas: Vec<Vec<i32>>,
+    pub(super) config: TopicConfig,
+}
+
+impl Topic {
+    pub(super) fn partitions(&self) -> Vec<Arc<Partition>> {
+        read(&self.partitions).clone()
+    }
+
+    pub(super) fn partition(&self, index: i32) -> Option<Arc<Partition>> {
+        read(&self.partitions).get(usize::try_from(index).ok()?).cloned()
+    }
+
+    pub(super) fn partition_count(&self) -> usize {
+        read(&self.partitions).len()
+    }
+
+    fn grow(&self, replicas: Vec<Vec<i32>>) {
+        let mut partitions = write(&self.partitions);
+        for replicas in replicas {
+            let index = partitions.len() as i32;
+            let files = self.storage.as_ref().map(|storage| storage.partition(&self.name, self.id, index));
+            partitions.push(Arc::new(Partition::new(index, replicas, files)));
+        }
+    }
+
+    pub(super) fn settings(&self) -> TopicSettings {
+        read(&self.config).settings.clone()
+    }
+
+    pub(super) fn config(&self) -> TopicConfig {
+        read(&self.config).clone()
+    }
+
+    fn saved(&self) -> SavedTopic {
+        SavedTopic {
+            name: self.name.clone(),
+            id: self.id,
+            replicas: self.partitions().iter().map(|partition| partition.state().replicas.clone()).collect(),
+            settings: self.config().overrides,
+        }
+    }
+}
+
+impl Cluster {
+    /// A cluster without brokers yet, with what its data directory holds, if it has one.
+    ///
+    /// # Errors
+    /// The data directory cannot be used.
+    pub(super) fn new(options: Options) -> Result<Self> {
+        let storage = options.data_dir.as_deref().map(Storage::open).transpose()?.map(Arc::new);
+        let offered = Offered::by(options.version);
+        let groups = Mutex::new(Groups::new(options.groups.clone()));
+        let cluster = Self {
+            options,
+            groups,
+            offered,
+            id: storage.as_ref().map_or_else(|| random_uuid().to_string(), |storage| storage.cluster_id().to_owned()),
+            nodes: Mutex::default(),
+            topics: RwLock::default(),
+            sessions: Mutex::default(),
+            faults: Faults::default(),
+            coordinators: Mutex::default(),
+            timer: Doorbell::default(),
+            producer_ids: Mutex::default(),
+            storage,
+            changing: Mutex::default(),
+            stored: AtomicUsize::new(0),
+            spread: AtomicU32::new(0),
+        };
+        if let Some(storage) = &cluster.storage {
+            cluster.restore(storage)?;
+        }
+        Ok(cluster)
+    }
+
+    /// Takes over what an earlier run left.
+    fn restore(&self, storage: &Arc<Storage>) -> Result<()> {
+        let saved = storage.topics()?;
+        storage.sweep(&saved);
+        let mut next_producer_id = storage.next_producer_id()?;
+        for topic in saved {
+            let mut config = TopicConfig::default();
+            for (name, value) in &topic.settings {
+                if let Err(refused) = config.set(name, Some(value)) {
+                    let why = refused.message.unwrap_or_default();
+                    log::warn!("topic {}: {name}={value} has no effect any more: {why}", topic.name);
+                }
+            }
+            let topic = self.insert(topic.id, Wanted { name: topic.name, replicas: topic.replicas, config });
+            for partition in topic.partitions() {
+                let files = storage.partition(&topic.name, topic.id, partition.index);
+                let seen = storage::restore(&partition, files, |bytes| self.grown(bytes))?;
+                next_producer_id = next_producer_id.max(seen.map_or(0, |id| id.saturating_add(1)));
+                partition.state().resume(self.options.brokers).map_err(|error| storage.failed(&error))?;
+            }
+        }
+        *lock(&self.producer_ids) = ProducerIds { next: next_producer_id, reserved: next_producer_id };
+        Ok(())
+    }
+
+    /// All brokers have ended: forces onto the disk what is kept there, and lets go of it.
+    pub(super) fn close(&self) {
+        if let Some(storage) = &self.storage {
+            self.for_each_partition(|partition| {
+                let mut state = partition.state();
+                state.keep();
+                if let Some(files) = &mut state.files {
+                    files.sync();
+                }
+            });
+            storage.close();
+        }
+    }
+
+    /// A broker came up at this address, for the first time or again: it takes part, and leads what has no leader.
+    pub(super) fn node_up(&self, node: Node) {
+        let id = node.id;
+        lock(&self.nodes).insert(id, node);
+        self.for_each_partition(|partition| {
+            let mut state = partition.state();
+            if state.replicas.contains(&id) {
+                if state.leader.is_none() {
+                    state.in_sync = vec![id];
+                    state.lead(Some(id));
+                } else if !state.in_sync.contains(&id) {
+                    state.in_sync.push(id);
+                }
+            }
+        });
+    }
+
+    /// A broker went down: another replica leads in its place, where there is one.
+    pub(super) fn node_down(&self, id: i32) {
+        if let Some(node) = lock(&self.nodes).get_mut(&id) {
+            node.up = false;
+        }
+        self.for_each_partition(|partition| {
+            let mut state = partition.state();
+            if state.in_sync.len() > 1 {
+                state.in_sync.retain(|node| *node != id);
+            }
+            if state.leader == Some(id) {
+                let next = state.in_sync.iter().copied().find(|node| *node != id);
+                state.lead(next);
+            }
+        });
+    }
+
+    /// The brokers that are up, by id.
+    pub(super) fn nodes(&self) -> Vec<Node> {
+        lock(&self.nodes).values().filter(|node| node.up).cloned().collect()
+    }
+
+    pub(super) fn node(&self, id: i32) -> Option<Node> {
+        lock(&self.nodes).get(&id).filter(|node| node.up).cloned()
+    }
+
+    /// Who answers for the cluster as a whole; -1 if nobody is up.
+    pub(super) fn controller(&self) -> i32 {
+        self.nodes().first().map_or(-1, |node| node.id)
+    }
+
+    /// Who coordinates this group.
+    pub(super) fn coordinator(&self, group: &str) -> Option<Node> {
+        let nodes = self.nodes();
+        let coordinators = lock(&self.coordinators);
+        let moved = coordinators.moved.get(group).and_then(|id| nodes.iter().find(|node| node.id == *id));
+        if let Some(node) = moved {
+            return Some(node.clone());
+        }
+        let hash = group.bytes().fold(0u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(u32::from(byte)));
+        let at = (hash as usize).wrapping_add(coordinators.turned) % nodes.len().max(1);
+        nodes.into_iter().nth(at)
+    }
+
+    /// Works on the groups, now, and sees to it that the timer knows when something there ends.
+    pub(super) fn with_groups<T>(&self, work: impl FnOnce(&mut Groups, Instant) -> T) -> T {
+        let mut groups = lock(&self.groups);
+        let result = work(&mut groups, Instant::now());
+        if groups.hurries() {
+            self.timer.ring();
+        }
+        result
+    }
+
+    /// Makes this broker the coordinator of a group.
+    pub(super) fn move_coordinator(&self, group: &str, node: i32) -> Result<(), Error> {
+        self.up(node)?;
+        lock(&self.coordinators).moved.insert(group.to_owned(), node);
+        Ok(())
+    }
+
+    /// Moves the coordinator of this group, or of every group, to the next broker.
+    pub(super) fn move_coordinators(&self, group: Option<&str>) {
+        match group {
+            Some(group) => {
+                let next = self.coordinator(group).and_then(|node| self.next_up(node.id));
+                if let Some(node) = next {
+                    lock(&self.coordinators).moved.insert(group.to_owned(), node);
+                }
+            }
+            None => {
+                let mut coordinators = lock(&self.coordinators);
+                coordinators.turned = coordinators.turned.wrapping_add(1);
+                for node in coordinators.moved.values_mut() {
+                    *node = self.next_up(*node).unwrap_or(*node);
+                }
+            }
+        }
+    }
+
+    /// Makes this broker the leader of a partition.
+    pub(super) fn move_leader(&self, topic: &str, partition: i32, node: i32) -> Result<(), Error> {
+        self.up(node)?;
+        let found = self.topic(topic).and_then(|topic| topic.partition(partition));
+        let found = found.ok_or_else(|| Error::state(format!("there is no partition {topic}-{partition}")))?;
+        found.state().move_to(node);
+        Ok(())
+    }
+
+    /// Moves the leader of each partition, of this topic or of all, to the next broker.
+    pub(super) fn move_leaders(&self, topic: Option<&str>) {
+        self.for_each_partition_of(topic, |partition| {
+            let leader = partition.state().leader;
+            if let Some(next) = leader.and_then(|leader| self.next_up(leader)) {
+                partition.state().move_to(next);
+            }
+        });
+    }
+
+    /// Forgets all idempotent producers.
+    pub(super) fn expire_producers(&self) {
+        self.for_each_partition(|partition| partition.state().producers.forget());
+    }
+
+    /// # Errors
+    /// There is no such broker, or it is not up.
+    fn up(&self, node: i32) -> Result<(), Error> {
+        self.node(node).map(drop).ok_or_else(|| Error::state(format!("there is no broker {node} that is up")))
+    }
+
+    /// The next broker that is up; none if there is no other.
+    fn next_up(&self, node: i32) -> Option<i32> {
+        let ids: Vec<i32> = self.nodes().iter().map(|node| node.id).collect();
+        let next = ids.iter().copied().find(|id| *id > node).or(ids.first().copied());
+        next.filter(|next| *next != node)
+    }
+
+    pub(super) fn topic(&self, name: &str) -> Option<Arc<Topic>> {
+        read(&self.topics).by_name.get(name).cloned()
+    }
+
+    pub(super) fn topic_by_id(&self, id: Uuid) -> Option<Arc<Topic>> {
+        read(&self.topics).by_id.get(&id).cloned()
+    }
+
+    /// By name.
+    pub(super) fn topics(&self) -> Vec<Arc<Topic>> {
+        read(&self.topics).by_name.values().cloned().collect()
+    }
+
+    /// The replicas of `partitions` more partitions, spread over the brokers that are up.
+    ///
+    /// # Errors
+    /// INVALID_PARTITIONS or INVALID_REPLICATION_FACTOR.
+    pub(super) fn place(&self, partitions: i32, replication_factor: i16) -> Result<Vec<Vec<i32>>, Refused> {
+        let nodes: Vec<i32> = self.nodes().iter().map(|node| node.id).collect();
+        let partitions = usize::try_from(partitions).ok().filter(|count| *count > 0).ok_or_else(|| {
+            Refused::new(
+                ErrorCode::INVALID_PARTITIONS,
+                "Number of partitions was set to an invalid non-positive value.",
+            )
+        })?;
+        let replicas = usize::try_from(replication_factor).ok().filter(|count| (1..=nodes.len()).contains(count));
+        let Some(replicas) = replicas else {
+            let text = match replication_factor {
+                ..=0 => "Replication factor must be larger than 0, or -1 to use the default value.".to_owned(),
+                _ => format!(
+                    "Unable to replicate the partition {replication_factor} time(s): The target replication factor of \
+                     {replication_factor} cannot be reached because only {} broker(s) are registered.",
+                    nodes.len()
+                ),
+            };
+            return Err(Refused::new(ErrorCode::INVALID_REPLICATION_FACTOR, text));
+        };
+        let first = self.spread.fetch_add(1, Ordering::Relaxed) as usize;
+        let placed =
+            (0..partitions).map(|index| (0..replicas).map(|n| nodes[(first + index + n) % nodes.len()]).collect());
+        Ok(placed.collect())
+    }
+
+    /// Makes a topic.
+    ///
+    /// # Errors
+    /// TOPIC_ALREADY_EXISTS, or it cannot be kept on disk.
+    pub(super) fn create_topic(&self, wanted: Wanted) -> Result<Arc<Topic>, Refused> {
+        let _changing = lock(&self.changing);
+        if self.topic(&wanted.name).is_some() {
+            return Err(already_exists(&wanted.name));
+        }
+        let id = random_uuid();
+        self.keep_topics(|topics| {
+            topics.push(SavedTopic {
+                name: wanted.name.clone(),
+                id,
+                replicas: wanted.replicas.clone(),
+                settings: wanted.config.overrides.clone(),
+            });
+        })?;
+        Ok(self.insert(id, wanted))
+    }
+
+    fn insert(&self, id: Uuid, wanted: Wanted) -> Arc<Topic> {
+        let topic = Arc::new(Topic {
+            name: wanted.name,
+            id,
+            partitions: RwLock::default(),
+            config: RwLock::new(wanted.config),
+            storage: self.storage.clone(),
+        });
+        topic.grow(wanted.replicas);
+        let mut topics = write(&self.topics);
+        topics.by_name.insert(topic.name.clone(), Arc::clone(&topic));
+        topics.by_id.insert(id, Arc::clone(&topic));
+        topic
+    }
+
+    /// Adds partitions with these replicas.
+    ///
+    /// # Errors
+    /// They cannot be kept on disk.
+    pub(super) fn grow_topic(&self, topic: &Topic, replicas: Vec<Vec<i32>>) -> Result<(), Refused> {
+        let _changing = lock(&self.changing);
+        self.keep_topics(|topics| {
+            if let Some(saved) = topics.iter_mut().find(|saved| saved.id == topic.id) {
+                saved.replicas.extend_from_slice(&replicas);
+            }
+        })?;
+        topic.grow(replicas);
+        Ok(())
+    }
+
+    /// Gives a topic other settings.
+    ///
+    /// # Errors
+    /// They cannot be kept on disk.
+    pub(super) fn configure_topic(&self, topic: &Topic, config: TopicConfig) -> Result<(), Refused> {
+        let _changing = lock(&self.changing);
+        self.keep_topics(|topics| {
+            if let Some(saved) = topics.iter_mut().find(|saved| saved.id == topic.id) {
+                saved.settings.clone_from(&config.overrides);
+            }
+        })?;
+        *write(&topic.config) = config;
+        Ok(())
+    }
+
+    /// Takes a topic away, with all that is in it and all positions in it; whoever waits for its records is woken.
+    ///
+    /// # Errors
+    /// That cannot be kept on disk; the topic is still there.
+    pub(super) fn delete_topic(&self, topic: &Topic) -> Result<(), Refused> {
+        let _changing = lock(&self.changing);
+        self.keep_topics(|topics| topics.retain(|saved| saved.id != topic.id))?;
+        {
+            let mut topics = write(&self.topics);
+            topics.by_name.remove(&topic.name);
+            topics.by_id.remove(&topic.id);
+        }
+        for partition in topic.partitions() {
+            let freed = partition.state().end();
+            self.shrunk(freed);
+        }
+        lock(&self.groups).topic_deleted(&topic.name);
+        Ok(())
+    }
+
+    /// Keeps the topics on disk as they will be after a change.
+    fn keep_topics(&self, change: impl FnOnce(&mut Vec<SavedTopic>)) -> Result<(), Refused> {
+        let Some(storage) = &self.storage else { return Ok(()) };
+        let mut topics: Vec<SavedTopic> = self.topics().iter().map(|topic| topic.saved()).collect();
+        change(&mut topics);
+        let kept = storage.save_topics(&topics);
+        kept.map_err(|error| Refused::new(ErrorCode::KAFKA_STORAGE_ERROR, storage.failed(&error).to_string()))
+    }
+
+    /// An id that no producer has.
+    ///
+    /// # Errors
+    /// That it is given out cannot be kept on disk.
+    pub(super) fn new_producer_id(&self) -> Result<i64, ErrorCode> {
+        let mut ids = lock(&self.producer_ids);
+        if let Some(storage) = &self.storage
+            && ids.next == ids.reserved
+        {
+            let reserved = ids.next.saturating_add(PRODUCER_IDS);
+            storage.reserve_producer_ids(reserved).map_err(|_| ErrorCode::KAFKA_STORAGE_ERROR)?;
+            ids.reserved = reserved;
+        }
+        let id = ids.next;
+        ids.next = id.saturating_add(1);
+        Ok(id)
+    }
+
+    /// Logs grew by so many bytes: beyond the limit of the process the oldest batches go.
+    pub(super) fn grown(&self, bytes: usize) {
+        let stored = self.stored.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let limit = self.options.retention_bytes;
+        if stored > limit {
+            // A little more than necessary, so that it need not be done again at once.
+            self.drop_oldest(stored - limit + limit / 16);
+        }
+    }
+
+    fn shrunk(&self, bytes: usize) {
+        self.stored.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Takes away the oldest batches of the process until so many bytes are free.
+    fn drop_oldest(&self, mut excess: usize) {
+        let mut partitions = Vec::new();
+        self.for_each_partition(|partition| partitions.push(Arc::clone(partition)));
+        let oldest = |partition: &Partition| partition.state().log.oldest().map(|stored| stored.appended_at);
+        let mut heap: BinaryHeap<Reverse<(i64, usize)>> = partitions
+            .iter()
+            .enumerate()
+            .filter_map(|(at, partition)| oldest(partition).map(|age| Reverse((age, at))))
+            .collect();
+        while let Some(Reverse((_, at))) = heap.pop()
+            && excess > 0
+        {
+            let mut state = partitions[at].state();
+            let freed = state.drop_oldest();
+            let next = state.log.oldest().map(|stored| stored.appended_at);
+            drop(state);
+            self.shrunk(freed);
+            excess = excess.saturating_sub(freed);
+            heap.extend(next.map(|age| Reverse((age, at))));
+        }
+    }
+
+    /// Forgets what is older than its topic keeps it, or more than its topic keeps, and producers that have gone.
+    pub(super) fn clean(&self, now: i64) {
+        for topic in self.topics() {
+            let settings = topic.settings();
+            for partition in topic.partitions() {
+                let mut state = partition.state();
+                state.producers.expire(now);
+                let mut freed = 0;
+                let too_old = |time: i64| settings.retention_ms.is_some_and(|kept| time < now.saturating_sub(kept));
+                while state.log.oldest().is_some_and(|oldest| {
+                    !settings.compact
+                        && (too_old(oldest.max_timestamp)
+                            || settings.retention_bytes.is_some_and(|kept| state.log.size() > kept))
+                }) {
+                    freed += state.drop_oldest();
+                }
+                state.keep();
+                drop(state);
+                self.shrunk(freed);
+            }
+        }
+    }
+
+    /// Moves the start of a partition's log up, and tells where it is then.
+    pub(super) fn delete_records(&self, partition: &Partition, before: i64) -> i64 {
+        let mut state = partition.state();
+        let (freed, start) = (state.delete_before(before), state.log.start());
+        drop(state);
+        self.shrunk(freed);
+        start
+    }
+
+    fn for_each_partition(&self, visit: impl FnMut(&Arc<Partition>)) {
+        self.for_each_partition_of(None, visit);
+    }
+
+    /// Of this topic, or of all.
+    fn for_each_partition_of(&self, name: Option<&str>, mut visit: impl FnMut(&Arc<Partition>)) {
+        for topic in self.topics().iter().filter(|topic| name.is_none_or(|name| name == topic.name)) {
+            topic.partitions().iter().for_each(&mut visit);
+        }
+    }
+}
+
+impl groups::Topics for Cluster {
+    fn find(&self, topic: &str) -> Option<Found> {
+        let topic = self.topic(topic)?;
+        Some(Found { id: topic.id, partitions: topic.partition_count() as i32 })
+    }
+
+    fn name_of(&self, id: Uuid) -> Option<String> {
+        self.topic_by_id(id).map(|topic| topic.name.clone())
+    }
+
+    fn names(&self) -> Vec<String> {
+        read(&self.topics).by_name.keys().cloned().collect()
+    }
+
+    fn version(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for topic in read(&self.topics).by_name.values() {
+            (topic.id, topic.partition_count()).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+}
+
+pub(super) fn already_exists(name: &str) -> Refused {
+    Refused::new(ErrorCode::TOPIC_ALREADY_EXISTS, format!("Topic '{name}' already exists."))
+}
+
+/// Why a name is no topic's, if it is not.
+pub(super) fn bad_topic_name(name: &str) -> Option<String> {
+    const LONGEST: usize = 249;
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if name.is_empty() {
+        Some("the empty string is not allowed".to_owned())
+    } else if name == "." || name == ".." {
+        Some("'.' or '..' is not allowed".to_owned())
+    } else if name.len() > LONGEST {
+        Some(format!("the length of '{name}' is longer than the max allowed length {LONGEST}"))
+    } else if !name.bytes().all(legal) {
+        Some(format!("'{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'"))
+    } else {
+        None
+    }
+}
+
+/// Milliseconds since 1970.
+pub(super) fn now_ms() -> i64 {
+    ms(SystemTime::now())
+}
+
+/// A time in milliseconds since 1970.
+pub(super) fn ms(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// An id like those that Kafka makes: random, and not beginning with a dash in its text form.
+pub(super) fn random_uuid() -> Uuid {
+    use std::hash::{BuildHasher, RandomState};
+    loop {
+        // RandomState is seeded by the system, and two of them in one thread differ.
+        let half = || RandomState::new().build_hasher().finish().to_be_bytes();
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&half());
+        bytes[8..].copy_from_slice(&half());
+        bytes[6] = bytes[6] & 0x0f | 0x40;
+        bytes[8] = bytes[8] & 0x3f | 0x80;
+        let id = Uuid(bytes);
+        if !id.to_string().starts_with('-') {
+            return id;
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Fetch: reads batches, and waits for them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::super::call::{Call, Handler, Reply, Subject, Woken};
+use super::super::cluster::Topic;
+use super::super::partition::Partition;
+use super::super::sessions::{Key, Plan, Want};
+use super::produce::leader;
+use crate::kafka::protocol::messages::{
+    EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse, NodeEndpoint, PartitionData,
+};
+use crate::kafka::protocol::{Bytes, ErrorCode, Uuid};
+use crate::sync::lock;
+
+/// The most that one answer carries (`fetch.max.bytes` of a broker).
+const MAX_BYTES: i32 = 57_671_680;
+/// From this version on topics are known by their id only.
+const BY_ID: i16 = 13;
+/// From this version on an answer says where a new leader is.
+const TELLS_ENDPOINTS: i16 = 16;
+/// From this version on an answer says who leads.
+const TELLS_LEADER: i16 = 12;
+/// In answers with an error.
+const UNKNOWN: i64 = -1;
+
+impl Handler for FetchRequest {
+    fn serve(self, call: &Call<'_>) -> Reply<FetchResponse> {
+        let until = Instant::now() + Duration::from_millis(u64::try_from(self.max_wait_ms).unwrap_or(0));
+        let plan = match self.plan(call) {
+            Ok(plan) => plan,
+            Err(error_code) => return Reply::Answer(FetchResponse { error_code, ..Default::default() }),
+        };
+        let places: Vec<Place> = plan.partitions.iter().map(|(key, want)| Place::find(call, key, *want)).collect();
+        if !self.wait(call, &places, until) {
+            return Reply::HangUp;
+        }
+        Reply::Answer(self.read(call, &plan, &places))
+    }
+
+    fn refuse(&self, call: &Call<'_>, error_code: ErrorCode) -> FetchResponse {
+        let topics = self.topics.iter().map(|topic| FetchableTopicResponse {
+            topic: topic.topic.clone(),
+            topic_id: topic.topic_id,
+            partitions: topic.partitions.iter().map(|asked| failed(asked.partition, error_code)).collect(),
+        });
+        // In a session there may be no partition to hang it on.
+        let error_code = if self.topics.is_empty() && call.version >= 7 { error_code } else { ErrorCode::NONE };
+        FetchResponse { responses: topics.collect(), error_code, ..Default::default() }
+    }
+
+    fn subject(&self) -> Subject<'_> {
+        let ids = self.topics.iter().map(|topic| topic.topic_id).collect();
+        let named = Subject::topics(self.topics.iter().map(|topic| topic.topic.as_str()));
+        Subject { ids, session: self.session_id, ..named }
+    }
+}
+
+impl FetchRequest {
+    fn plan(&self, call: &Call<'_>) -> Result<Plan, ErrorCode> {
+        let key = |name: &String, id: Uuid, index| Key { name: name.clone(), id, index };
+        let asked = self.topics.iter().flat_map(|topic| {
+            topic.partitions.iter().map(move |asked| {
+                let want = Want {
+                    offset: asked.fetch_offset,
+                    max_bytes: asked.partition_max_bytes,
+                    leader_epoch: asked.current_leader_epoch,
+                    last_epoch: asked.last_fetched_epoch,
+                };
+                (key(&topic.topic, topic.topic_id, asked.partition), want)
+            })
+        });
+        let forgotten = self.forgotten_topics_data.iter().flat_map(|topic| {
+            topic.partitions.iter().map(move |index| key(&topic.topic, topic.topic_id, *index))
+        });
+        let forgotten: Vec<Key> = forgotten.collect();
+        let mut sessions = lock(&call.cluster.sessions);
+        sessions.plan(
+            call.node,
+            (self.session_id, self.session_epoch),
+            call.version >= BY_ID,
+            asked.collect(),
+            &forgotten,
+            Instant::now(),
+        )
+    }
+
+    /// Waits until there is enough to read, something is wrong, or the time is over. `false` if the connection ends.
+    fn wait(&self, call: &Call<'_>, places: &[Place], until: Instant) -> bool {
+        let enough = usize::try_from(self.min_bytes.min(self.max_bytes).min(MAX_BYTES)).unwrap_or(0);
+        loop {
+            let mut available = 0;
+            for place in places {
+                match place.available(call, enough) {
+                    Ok(bytes) => available += bytes,
+                    Err(_) => return true,
+                }
+            }
+            if available >= enough {
+                return true;
+            }
+            match call.doorbell.wait(Some(until)) {
+                Woken::Rung => {}
+                Woken::Late => return true,
+                Woken::Closed => return false,
+            }
+        }
+    }
+
+    fn read(&self, call: &Call<'_>, plan: &Plan, places: &[Place]) -> FetchResponse {
+        let mut left = usize::try_from(self.max_bytes.min(MAX_BYTES)).unwrap_or(0);
+        let mut endpoints: Vec<NodeEndpoint> = Vec::new();
+        let mut responses: Vec<FetchableTopicResponse> = Vec::new();
+        let mut empty = true;
+        let mut last = None;
+        for (key, place) in plan.partitions.iter().map(|(key, _)| key).zip(places) {
+            let mut data = place.read(call, left, empty);
+            let size = data.records.as_ref().map_or(0, |records| records.len());
+            if size > 0 {
+                (empty, last) = (false, Some(key));
+                left = left.saturating_sub(size);
+            }
+            // Null where it was not asked for.
+            if self.isolation_level == 0 {
+                data.aborted_transactions = None;
+            }
+            if call.version >= TELLS_LEADER
+                && let Some(topic) = &place.topic
+                && matches!(data.error_code, ErrorCode::NOT_LEADER_OR_FOLLOWER | ErrorCode::FENCED_LEADER_EPOCH)
+            {
+                data.current_leader = leader(call.cluster, topic, key.index, &mut endpoints);
+            }
+            if plan.session != 0 {
+                let mut sessions = lock(&call.cluster.sessions);
+                let news = sessions.is_news(plan.session, key, data.high_watermark, data.log_start_offset);
+                let matters = !data.error_code.is_ok() || size > 0 || data.diverging_epoch.epoch >= 0;
+                if plan.incremental && !news && !matters {
+                    continue;
+                }
+            }
+            match responses.last_mut() {
+                Some(response) if response.topic == key.name && response.topic_id == key.id => {
+                    response.partitions.push(data);
+                }
+                _ => responses.push(FetchableTopicResponse {
+                    topic: key.name.clone(),
+                    topic_id: key.id,
+                    partitions: vec![data],
+                }),
+            }
+        }
+        if let Some(key) = last {
+            lock(&call.cluster.sessions).ended_at(plan.session, key);
+        }
+        if call.version < TELLS_ENDPOINTS {
+            endpoints.clear();
+        }
+        FetchResponse { session_id: plan.session, responses, node_endpoints: endpoints, ..Default::default() }
+    }
+}
+
+/// A partition that is read from.
+struct Place {
+    want: Want,
+    index: i32,
+    topic: Option<Arc<Topic>>,
+    partition: Result<Arc<Partition>, ErrorCode>,
+}
+
+impl Place {
+    fn find(call: &Call<'_>, key: &Key, want: Want) -> Self {
+        let (topic, missing) = if call.version >= BY_ID {
+            (call.cluster.topic_by_id(key.id), ErrorCode::UNKNOWN_TOPIC_ID)
+        } else {
+            (call.cluster.topic(&key.name), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+        };
+        let partition = match &topic {
+            None => Err(missing),
+            Some(topic) => topic.partition(key.index).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+        };
+        Self { want, index: key.index, topic, partition }
+    }
+
+    /// How much could be read, counted up to `enough`; lets the connection know of more.
+    fn available(&self, call: &Call<'_>, enough: usize) -> Result<usize, ErrorCode> {
+        let partition = self.partition.as_ref().map_err(|code| *code)?;
+        let mut state = partition.state();
+        state.check_leader(call.node, self.want.leader_epoch)?;
+        if state.gone {
+            return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        }
+        if !(state.log.start()..=state.log.end()).contains(&self.want.offset) {
+            return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
+        }
+        if self.diverging(&state.log, state.leader_epoch).is_some() {
+            // There is something to tell at once.
+            return Err(ErrorCode::NONE);
+        }
+        let limit = usize::try_from(self.want.max_bytes).unwrap_or(0);
+        let bytes = state.log.available(self.want.offset, enough).min(limit);
+        state.tell(call.doorbell);
+        Ok(bytes)
+    }
+
+    fn read(&self, call: &Call<'_>, left: usize, first: bool) -> PartitionData {
+        let partition = match &self.partition {
+            Ok(partition) => partition,
+            Err(code) => return failed(self.index, *code),
+        };
+        let state = partition.state();
+        if let Err(code) = state.check_leader(call.node, self.want.leader_epoch) {
+            return failed(self.index, code);
+        }
+        if state.gone {
+            return failed(self.index, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        }
+        let log = &state.log;
+        if !(log.start()..=log.end()).contains(&self.want.offset) {
+            return failed(self.index, ErrorCode::OFFSET_OUT_OF_RANGE);
+        }
+        let mut data = PartitionData {
+            partition_index: self.index,
+            high_watermark: log.end(),
+            last_stable_offset: log.end(),
+            log_start_offset: log.start(),
+            aborted_transactions: Some(Vec::new()),
+            records: Some(Bytes::default()),
+            ..Default::default()
+        };
+        if let Some(diverging) = self.diverging(log, state.leader_epoch) {
+            data.diverging_epoch = diverging;
+            return data;
+        }
+        let limit = usize::try_from(self.want.max_bytes).unwrap_or(0).min(left);
+        // Its first batch comes whole, however large, if nothing else came before it.
+        let batches = log.read(self.want.offset, limit, first);
+        drop(state);
+        data.records = Some(joined(batches));
+        data
+    }
+
+    /// Whether the client's log has parted from this one, and where (KIP-595).
+    fn diverging(&self, log: &super::super::log::Log, current: i32) -> Option<EpochEndOffset> {
+        let last = self.want.last_epoch;
+        if last < 0 {
+            return None;
+        }
+        let (epoch, end_offset) = log.end_of_epoch(last, current).unwrap_or((-1, -1));
+        (epoch < last || end_offset < self.want.offset).then_some(EpochEndOffset { epoch, end_offset })
+    }
+}
+
+fn failed(index: i32, error_code: ErrorCode) -> PartitionData {
+    PartitionData {
+        partition_index: index,
+        error_code,
+        high_watermark: UNKNOWN,
+        last_stable_offset: UNKNOWN,
+        log_start_offset: UNKNOWN,
+        aborted_transactions: Some(Vec::new()),
+        records: Some(Bytes::default()),
+        ..Default::default()
+    }
+}
+
+/// Batches one after the other; a single one is not copied.
+fn joined(mut batches: Vec<Bytes>) -> Bytes {
+    match batches.len() {
+        0 => Bytes::default(),
+        1 => batches.swap_remove(0),
+        _ => {
+            let mut all = Vec::with_capacity(batches.iter().map(|batch| batch.len()).sum());
+            batches.iter().for_each(|batch| all.extend_from_slice(batch));
+            all.into()
+        }
+    }
+}

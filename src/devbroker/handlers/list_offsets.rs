@@ -1,0 +1,86 @@
+//! ListOffsets: offsets at the ends of a log, or for a time.
+
+use super::super::call::{Call, Handler, Reply, Subject};
+use crate::kafka::protocol::ErrorCode;
+use crate::kafka::protocol::messages::{
+    ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
+    ListOffsetsTopicResponse,
+};
+
+/// From this version on the answer has a leader epoch.
+const KNOWS_EPOCH: i16 = 4;
+
+/// Times that stand for a place.
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+const MAX_TIMESTAMP: i64 = -3;
+/// The log has no part elsewhere: all of it is local, nothing is tiered.
+const EARLIEST_LOCAL: i64 = -4;
+const LATEST_TIERED: i64 = -5;
+const EARLIEST_PENDING_UPLOAD: i64 = -6;
+
+impl Handler for ListOffsetsRequest {
+    fn serve(self, call: &Call<'_>) -> Reply<ListOffsetsResponse> {
+        let topics = self.topics.iter().map(|topic| ListOffsetsTopicResponse {
+            name: topic.name.clone(),
+            partitions: topic
+                .partitions
+                .iter()
+                .map(|asked| {
+                    let found = find(call, &topic.name, asked);
+                    found.unwrap_or_else(|code| failed(call, asked.partition_index, code))
+                })
+                .collect(),
+        });
+        Reply::Answer(ListOffsetsResponse { topics: topics.collect(), ..Default::default() })
+    }
+
+    fn refuse(&self, call: &Call<'_>, code: ErrorCode) -> ListOffsetsResponse {
+        let topics = self.topics.iter().map(|topic| ListOffsetsTopicResponse {
+            name: topic.name.clone(),
+            partitions: topic.partitions.iter().map(|asked| failed(call, asked.partition_index, code)).collect(),
+        });
+        ListOffsetsResponse { topics: topics.collect(), ..Default::default() }
+    }
+
+    fn subject(&self) -> Subject<'_> {
+        Subject::topics(self.topics.iter().map(|topic| topic.name.as_str()))
+    }
+}
+
+fn find(
+    call: &Call<'_>,
+    topic: &str,
+    asked: &ListOffsetsPartition,
+) -> Result<ListOffsetsPartitionResponse, ErrorCode> {
+    let topic = call.cluster.topic(topic).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+    let partition = topic.partition(asked.partition_index).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+    let state = partition.state();
+    state.check_leader(call.node, asked.current_leader_epoch)?;
+    let log = &state.log;
+    let epoch = |offset: i64| if offset == log.end() { state.leader_epoch } else { log.epoch_at(offset) };
+    let (offset, timestamp, leader_epoch) = match asked.timestamp {
+        LATEST => (log.end(), -1, state.leader_epoch),
+        EARLIEST | EARLIEST_LOCAL => (log.start(), -1, epoch(log.start())),
+        MAX_TIMESTAMP => log.latest().unwrap_or((-1, -1, -1)),
+        LATEST_TIERED | EARLIEST_PENDING_UPLOAD => (-1, -1, -1),
+        time if time < 0 => return Err(ErrorCode::UNSUPPORTED_VERSION),
+        time => log.first_at(time).unwrap_or((-1, -1, -1)),
+    };
+    Ok(told(call, asked.partition_index, offset, timestamp, leader_epoch))
+}
+
+/// In the fields that the version has.
+fn told(call: &Call<'_>, partition_index: i32, offset: i64, timestamp: i64, epoch: i32) -> ListOffsetsPartitionResponse {
+    let answer = ListOffsetsPartitionResponse { partition_index, ..Default::default() };
+    match call.version {
+        0 => ListOffsetsPartitionResponse { old_style_offsets: vec![offset], ..answer },
+        ..KNOWS_EPOCH => ListOffsetsPartitionResponse { offset, timestamp, ..answer },
+        _ => ListOffsetsPartitionResponse { offset, timestamp, leader_epoch: epoch, ..answer },
+    }
+}
+
+fn failed(call: &Call<'_>, partition_index: i32, error_code: ErrorCode) -> ListOffsetsPartitionResponse {
+    let answer = ListOffsetsPartitionResponse { error_code, ..told(call, partition_index, -1, -1, -1) };
+    ListOffsetsPartitionResponse { old_style_offsets: Vec::new(), ..answer }
+}
