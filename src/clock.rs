@@ -48,6 +48,29 @@ impl std::fmt::Display for Deadline {
     }
 }
 
+/// Reads a time as people write it: `250ms`, `10s`, `5m`, `2h`.
+///
+/// # Errors
+/// What is wrong with it, in a few words.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, &'static str> {
+    const MALFORMED: &str = "not a time: a whole number and ms, s, m or h";
+    let unit = text.find(|c: char| !c.is_ascii_digit()).ok_or(MALFORMED)?;
+    let milliseconds = match &text[unit..] {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(MALFORMED),
+    };
+    if unit == 0 {
+        return Err(MALFORMED);
+    }
+    let product = text[..unit].parse::<u64>().ok().and_then(|number| number.checked_mul(milliseconds));
+    // So that it can be added to any present moment.
+    let most = 366 * 24 * 3_600_000;
+    product.filter(|ms| *ms <= most).map(Duration::from_millis).ok_or("longer than a year")
+}
+
 /// Exponential backoff with jitter of ±20 %, as KIP-580 has it: doubles from `initial` up to `max` with each failure.
 #[derive(Clone, Debug)]
 pub struct Backoff {
@@ -101,6 +124,15 @@ mod tests {
         assert!(backoff.failed() <= Duration::from_millis(120));
         for _ in 0..100 {
             assert!(backoff.failed() <= Duration::from_millis(1200));
+        }
+    }
+
+    #[test]
+    fn a_time_is_read_as_people_write_it() {
+        let ms = |text: &str| parse_duration(text).map(|time| time.as_millis());
+        assert_eq!([ms("250ms"), ms("10s"), ms("5m"), ms("2h")], [Ok(250), Ok(10_000), Ok(300_000), Ok(7_200_000)]);
+        for bad in ["", "10", "s", "-1s", "1.5s", "10 s", "10sec", "\u{662}s", "9999999999999999999999s", "9000h"] {
+            assert!(parse_duration(bad).is_err(), "{bad}");
         }
     }
 

@@ -18,7 +18,11 @@ use crate::{Error, ErrorKind, Result};
 
 #[cfg(feature = "bench")]
 mod bench;
+#[cfg(feature = "devbroker")]
+mod broker;
 mod common;
+#[cfg(feature = "devbroker")]
+mod demo;
 mod environment;
 mod receive;
 mod resolve;
@@ -59,6 +63,10 @@ enum Command {
     Send(send::Typed),
     #[command(alias = "receiver")]
     Receive(receive::Typed),
+    #[cfg(feature = "devbroker")]
+    Demo(demo::Typed),
+    #[cfg(feature = "devbroker")]
+    Broker(broker::Typed),
     #[cfg(feature = "bench")]
     Bench(bench::Typed),
 }
@@ -78,6 +86,10 @@ struct Plan {
 enum Job {
     Send(sender::Options),
     Receive(receiver::Options),
+    #[cfg(feature = "devbroker")]
+    Demo(crate::service::demo::Options),
+    #[cfg(feature = "devbroker")]
+    Broker(crate::devbroker::Options),
     #[cfg(feature = "bench")]
     Bench(crate::bench::Options),
     /// Prints a text on standard output: help, the version, the list of properties.
@@ -99,13 +111,13 @@ fn run(program: Program, arguments: Vec<OsString>, environment: &Environment) ->
     if let Job::Print(text) = &plan.job {
         return print(program, text);
     }
-    match start(&plan) {
+    match start(program, &plan) {
         Ok(code) => code,
         Err(error) => report(program, plan.format, &error),
     }
 }
 
-fn start(plan: &Plan) -> Result<u8> {
+fn start(program: Program, plan: &Plan) -> Result<u8> {
     logging::init(&plan.filter, plan.format)?;
     for warning in &plan.warnings {
         log::warn!(target: "krs", "{warning}");
@@ -115,9 +127,21 @@ fn start(plan: &Plan) -> Result<u8> {
     match &plan.job {
         Job::Send(options) => sender::run(options, &stop).map(|totals| totals.exit_code()),
         Job::Receive(options) => receiver::run(options, &stop).map(|totals| totals.exit_code()),
+        #[cfg(feature = "devbroker")]
+        Job::Demo(options) => {
+            let summary = crate::service::demo::run(options, &stop)?;
+            let told = match plan.format {
+                Format::Text => summary.to_string(),
+                // Numbers alone cannot fail.
+                Format::Json => serde_json::to_string(&summary).unwrap_or_default(),
+            };
+            Ok(print(program, &told).max(summary.exit_code()))
+        }
+        #[cfg(feature = "devbroker")]
+        Job::Broker(options) => crate::service::broker::run(options, &stop).map(|()| 0),
         #[cfg(feature = "bench")]
         Job::Bench(options) => crate::bench::run(options, &stop),
-        Job::Print(_) => Ok(0),
+        Job::Print(text) => Ok(print(program, text)),
     }
 }
 
@@ -130,19 +154,27 @@ enum Refusal {
 }
 
 impl Command {
-    fn kafka(&self) -> &common::Kafka {
-        match self {
+    /// Whether it was asked for the list of properties.
+    fn lists_properties(&self) -> bool {
+        let kafka = match self {
             Self::Send(typed) => &typed.kafka,
             Self::Receive(typed) => &typed.kafka,
+            #[cfg(feature = "devbroker")]
+            Self::Demo(_) | Self::Broker(_) => return false,
             #[cfg(feature = "bench")]
             Self::Bench(typed) => typed.kafka(),
-        }
+        };
+        kafka.lists_properties()
     }
 
     fn format(&self) -> Result<Format> {
         match self {
             Self::Send(typed) => typed.output.format(),
             Self::Receive(typed) => typed.output.format(),
+            #[cfg(feature = "devbroker")]
+            Self::Demo(typed) => typed.output.format(),
+            #[cfg(feature = "devbroker")]
+            Self::Broker(typed) => typed.output.format(),
             #[cfg(feature = "bench")]
             Self::Bench(typed) => typed.output().format(),
         }
@@ -153,6 +185,8 @@ impl Command {
         match self {
             Self::Send(_) => sender::DEFAULTS,
             Self::Receive(_) => receiver::DEFAULTS,
+            #[cfg(feature = "devbroker")]
+            Self::Demo(_) | Self::Broker(_) => &[],
             #[cfg(feature = "bench")]
             Self::Bench(_) => &[],
         }
@@ -211,12 +245,16 @@ fn resolve(command: &Command, environment: &Environment) -> Result<Plan> {
     let resolver = Resolver::new(environment);
     let format = command.format()?;
     let filter = resolver.log_filter()?;
-    let job = if command.kafka().lists_properties() {
+    let job = if command.lists_properties() {
         Job::Print(usage::properties(command.defaults()))
     } else {
         match command {
             Command::Send(typed) => Job::Send(typed.resolve(&resolver)?),
             Command::Receive(typed) => Job::Receive(typed.resolve(&resolver, format)?),
+            #[cfg(feature = "devbroker")]
+            Command::Demo(typed) => Job::Demo(typed.resolve(&resolver, format)?),
+            #[cfg(feature = "devbroker")]
+            Command::Broker(typed) => Job::Broker(typed.resolve(&resolver)?),
             #[cfg(feature = "bench")]
             Command::Bench(typed) => Job::Bench(typed.resolve(&resolver)?),
         }

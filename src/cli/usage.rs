@@ -18,6 +18,8 @@ pub(super) const LONG_VERSION: &str = concat!(
 
 pub(super) const KRS_EXAMPLES: &str = "\
 Examples:
+  krs demo --for 10s                          all of it at once, on a broker of its own
+  krs broker                                  a Kafka to try things on, at 127.0.0.1:9092
   krs receive                                 read rust-messages from localhost:9092
   krs send --interval 0 --count 100000        send as fast as it can, then stop
   krs send -b broker-1:9092,broker-2:9092 -X compression.type=lz4
@@ -84,7 +86,7 @@ pub(super) fn standalone<T: Args>(name: &'static str, after_help: String) -> Com
 
 /// Where the flags and commands are listed that could have been meant: "krs send --help".
 pub(super) fn where_to_ask(program: Program, arguments: &[OsString]) -> String {
-    let commands = ["send", "receive", "bench", "produce", "consume"];
+    let commands = ["send", "receive", "demo", "broker", "bench", "produce", "consume"];
     let typed = arguments.iter().skip(1).map_while(|argument| commands.iter().find(|command| argument == **command));
     let mut words = vec![program.name()];
     words.extend(typed.filter(|_| program == Program::Krs));
@@ -174,6 +176,11 @@ fn example(flag: &str) -> Option<&'static str> {
         "--replication-factor" => "1",
         "--stats-interval" => "10000",
         "--log-format" => "json",
+        "--for" => "10s",
+        "--listen" | "-l" => "127.0.0.1:9092",
+        "--advertise" => "kafka.local",
+        "--as" => "3.9",
+        "--retention" => "256MB",
         "-X" => "linger.ms=5",
         _ => return None,
     })

@@ -1,16 +1,17 @@
 //! What the brokers of one process share: who they are, the topics, and where everything is led.
 //!
-//! Locks are taken in the order groups, changing, nodes, topics, a partition's state; none of them while another partition's is held.
+//! Locks are taken in the order changing, groups, nodes, topics, a partition's state; none of them while another partition's is held.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::Options;
 use super::call::Doorbell;
 use super::config::{TopicConfig, TopicSettings};
+use super::groups::{self, Found, Groups};
 use super::partition::{Partition, Refused};
 use super::sessions::Sessions;
 use super::storage::{self, SavedTopic, Storage};
@@ -28,6 +29,8 @@ pub(super) struct Cluster {
     /// The versions of each API that are offered.
     pub(super) offered: Offered,
     pub(super) id: String,
+    /// Changed through [`with_groups`](Self::with_groups).
+    groups: Mutex<Groups>,
     nodes: Mutex<BTreeMap<i32, Node>>,
     topics: RwLock<Topics>,
     pub(super) sessions: Mutex<Sessions>,
@@ -135,8 +138,10 @@ impl Cluster {
     pub(super) fn new(options: Options) -> Result<Self> {
         let storage = options.data_dir.as_deref().map(Storage::open).transpose()?.map(Arc::new);
         let offered = Offered::by(options.version);
+        let groups = Mutex::new(Groups::new(options.groups.clone()));
         let cluster = Self {
             options,
+            groups,
             offered,
             id: storage.as_ref().map_or_else(|| random_uuid().to_string(), |storage| storage.cluster_id().to_owned()),
             nodes: Mutex::default(),
@@ -177,6 +182,13 @@ impl Cluster {
             }
         }
         *lock(&self.producer_ids) = ProducerIds { next: next_producer_id, reserved: next_producer_id };
+        let positions = storage.take_positions();
+        let topics: BTreeSet<String> = positions.iter().map(|position| position.topic.clone()).collect();
+        self.with_groups(|groups, now| {
+            groups.restore(now, positions);
+            let gone = topics.iter().filter(|topic| self.topic(topic).is_none());
+            gone.for_each(|topic| groups.topic_deleted(topic));
+        });
         Ok(())
     }
 
@@ -248,6 +260,28 @@ impl Cluster {
         let hash = group.bytes().fold(0u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(u32::from(byte)));
         let at = hash as usize % nodes.len().max(1);
         nodes.into_iter().nth(at)
+    }
+
+    /// Works on the groups, now, and sees to it that the timer knows when something there ends and that changed
+    /// positions are kept.
+    pub(super) fn with_groups<T>(&self, work: impl FnOnce(&mut Groups, Instant) -> T) -> T {
+        let mut groups = lock(&self.groups);
+        let result = work(&mut groups, Instant::now());
+        // What fails is tried again the next time.
+        let _ = self.keep_positions(&mut groups);
+        if groups.hurries() {
+            self.timer.ring();
+        }
+        result
+    }
+
+    /// Keeps changed positions on disk, which must be before they are acknowledged.
+    ///
+    /// # Errors
+    /// NOT_COORDINATOR, as Kafka answers: the member tries again.
+    pub(super) fn keep_positions(&self, groups: &mut Groups) -> Result<(), ErrorCode> {
+        let Some(storage) = &self.storage else { return Ok(()) };
+        groups.keep(|changes, all| storage.keep_positions(changes, all)).map_err(|_| ErrorCode::NOT_COORDINATOR)
     }
 
     pub(super) fn topic(&self, name: &str) -> Option<Arc<Topic>> {
@@ -359,7 +393,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Takes a topic away, with all that is in it; whoever waits for its records is woken.
+    /// Takes a topic away, with all that is in it and all positions in it; whoever waits for its records is woken.
     ///
     /// # Errors
     /// That cannot be kept on disk; the topic is still there.
@@ -375,6 +409,7 @@ impl Cluster {
             let freed = partition.state().end();
             self.shrunk(freed);
         }
+        self.with_groups(|groups, _| groups.topic_deleted(&topic.name));
         Ok(())
     }
 
@@ -478,6 +513,17 @@ impl Cluster {
         for topic in self.topics() {
             topic.partitions().iter().for_each(&mut visit);
         }
+    }
+}
+
+impl groups::Topics for Cluster {
+    fn find(&self, topic: &str) -> Option<Found> {
+        let topic = self.topic(topic)?;
+        Some(Found { id: topic.id, partitions: topic.partition_count() as i32 })
+    }
+
+    fn name_of(&self, id: Uuid) -> Option<String> {
+        self.topic_by_id(id).map(|topic| topic.name.clone())
     }
 }
 

@@ -23,6 +23,7 @@
 //! | `cluster.rs` | what all brokers of the process share: nodes, topics, leaders |
 //! | `partition.rs`, `log.rs`, `producers.rs` | one partition: who may write, what is there, whose sequence is next |
 //! | `sessions.rs` | fetch sessions (KIP-227) |
+//! | `groups/` | consumer groups and their positions |
 //! | `storage/` | what is kept on disk, and how it comes back |
 //! | `config.rs`, `versions.rs` | settings of topics; which versions are offered |
 //!
@@ -31,6 +32,7 @@
 mod call;
 mod cluster;
 mod config;
+mod groups;
 mod handlers;
 mod log;
 mod partition;
@@ -44,6 +46,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use self::groups::GroupOptions;
 #[doc(hidden)]
 pub use self::storage::fuzz;
 pub use self::versions::Version;
@@ -86,6 +89,8 @@ pub struct Options {
     pub data_dir: Option<PathBuf>,
     /// The Kafka whose versions are offered. Default 4.3.
     pub version: Version,
+    /// How consumer groups are run.
+    pub groups: GroupOptions,
 }
 
 impl Default for Options {
@@ -100,6 +105,7 @@ impl Default for Options {
             retention_bytes: 256 << 20,
             data_dir: None,
             version: Version::default(),
+            groups: GroupOptions::default(),
         }
     }
 }
@@ -162,7 +168,12 @@ impl std::fmt::Debug for DevBroker {
 /// Does what falls due without anybody asking.
 fn keep_time(cluster: &Cluster) {
     let mut cleaning = Instant::now() + CLEANING;
-    while cluster.timer.wait(Some(cleaning)) != Woken::Closed {
+    loop {
+        let groups = cluster.with_groups(|groups, now| groups.tick(now));
+        let next = groups.map_or(cleaning, |groups| groups.min(cleaning));
+        if cluster.timer.wait(Some(next)) == Woken::Closed {
+            return;
+        }
         if Instant::now() >= cleaning {
             cleaning = Instant::now() + CLEANING;
             cluster.clean(cluster::now_ms());

@@ -251,7 +251,12 @@ impl Sound {
             Some(Err(error)) if error.kind() == crate::ErrorKind::Protocol => {
                 return Err(Refused::new(ErrorCode::INVALID_RECORD, error.to_string()));
             }
-            Some(Err(error)) => return Err(Refused::new(ErrorCode::CORRUPT_MESSAGE, error.to_string())),
+            Some(Err(error)) => {
+                // What the client wrote on purpose is invalid; what changed on the way is corrupt.
+                let meant = batch::is_intact(records);
+                let code = if meant { ErrorCode::INVALID_RECORD } else { ErrorCode::CORRUPT_MESSAGE };
+                return Err(Refused::new(code, error.to_string()));
+            }
             None => return Err(one_batch(version)),
         };
         if batches.rest() > 0 {

@@ -113,11 +113,11 @@ impl Shared {
                 Ok((stream, closer, peer)) => {
                     let client = Client { id: String::new(), host: format!("/{}", peer.ip()) };
                     if let Err(error) = self.admit(stream, closer, client) {
-                        log::warn!("broker {}: a connection from {peer} is closed: {error}", self.node);
+                        log::warn!(target: "broker", "node {}: a connection from {peer} is closed: {error}", self.node);
                     }
                 }
                 Err(error) => {
-                    log::warn!("broker {}: cannot accept a connection: {error}", self.node);
+                    log::warn!(target: "broker", "node {}: cannot accept a connection: {error}", self.node);
                     std::thread::sleep(PAUSE);
                 }
             }
@@ -162,7 +162,7 @@ impl Serving {
                 Err(NoFrame::Closed { inside: true }) => break "the client closed it within a request".to_owned(),
                 Err(NoFrame::Io(error)) => break error.to_string(),
                 Err(NoFrame::BadSize(error)) => {
-                    log::warn!("broker {node}: closing the connection from {}: {error}", self.client.host);
+                    log::warn!(target: "broker", "node {node}: closing the connection from {}: {error}", self.client.host);
                     break "it is not Kafka's".to_owned();
                 }
             };
@@ -176,12 +176,12 @@ impl Serving {
                 Ok(Reply::Silence) => {}
                 Ok(Reply::HangUp) => break "by the broker".to_owned(),
                 Err(error) => {
-                    log::warn!("broker {node}: closing the connection from {}: {error}", self.client.host);
+                    log::warn!(target: "broker", "node {node}: closing the connection from {}: {error}", self.client.host);
                     break "a request was not readable".to_owned();
                 }
             }
         };
-        log::debug!("broker {node}: connection of '{}' from {} ended: {why}", self.client.id, self.client.host);
+        log::debug!(target: "broker", "node {node}: connection of '{}' from {} ended: {why}", self.client.id, self.client.host);
     }
 
     fn answer(&mut self, request: &Bytes) -> Result<Reply<Frame>> {

@@ -1,9 +1,13 @@
-//! The services: the sender and the receiver, as loops that a program calls with typed options.
+//! The services: the sender and the receiver, and the demo of both on a broker of its own, as loops that a program calls with typed options.
 //!
 //! What was typed and what the environment says is the command line's business (`crate::cli`); nothing here reads an
 //! argument or a variable. A loop ends by its count, by its [`Stop`], or with an error, and hands back its totals.
 
 mod account;
+#[cfg(feature = "devbroker")]
+pub mod broker;
+#[cfg(feature = "devbroker")]
+pub mod demo;
 pub mod ledger;
 pub mod message;
 mod output;

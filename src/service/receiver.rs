@@ -21,6 +21,8 @@ use super::output::Output;
 use super::repeats::Repeats;
 use super::{Stop, topic};
 use crate::logging::{Format, timestamp};
+#[cfg(feature = "devbroker")]
+use crate::stats::Snapshot;
 use crate::stats::{Count, Counter, Histogram, Reporter, Sample, Source};
 use crate::sync::lock;
 use crate::{Config, Consumer, ConsumerRecord, Error, ErrorKind, Rebalance, Records, Result, TopicPartition};
@@ -102,6 +104,11 @@ const TELL_EVERY: Duration = Duration::from_secs(5);
 /// A wrong setting, no usable broker, being refused, a log that cannot be read on, a standard output that cannot be
 /// written, or, at the end, positions that could not be committed.
 pub fn run(options: &Options, stop: &Stop) -> Result<Totals> {
+    run_watched(options, stop, &Arc::default())
+}
+
+/// [`run`], with an account that others may look into meanwhile.
+pub(super) fn run_watched(options: &Options, stop: &Stop, account: &Arc<Account>) -> Result<Totals> {
     let output = Output::stdout(stop).map_err(|error| output_error(&error))?;
     let reporter = Reporter::start(options.stats_interval)?;
     let mut config = options.config.clone();
@@ -114,9 +121,8 @@ pub fn run(options: &Options, stop: &Stop) -> Result<Totals> {
         return Ok(Totals::default());
     };
 
-    let account = Arc::new(Account::default());
-    reporter.add(&account);
-    let mut receiver = Receiver { options, account: Arc::clone(&account), consumer, output };
+    reporter.add(account);
+    let mut receiver = Receiver { options, account: Arc::clone(account), consumer, output };
     let ended = receiver.receive_all(stop);
     let closed = receiver.close();
     drop(reporter);
@@ -358,7 +364,7 @@ impl fmt::Display for OneLine<'_> {
 }
 
 /// What a receiver counts. The loop's thread writes it, the commits' callbacks included; the stats thread reads it.
-struct Account {
+pub(super) struct Account {
     received: Counter,
     foreign: Counter,
     commits: Counter,
@@ -393,6 +399,24 @@ impl Default for Account {
 }
 
 impl Account {
+    /// Whether it was ever given its partitions.
+    #[cfg(feature = "devbroker")]
+    pub(super) fn is_assigned(&self) -> bool {
+        self.rebalances.get() > 0
+    }
+
+    /// The account of all senders together.
+    #[cfg(feature = "devbroker")]
+    pub(super) fn ledger_total(&self) -> Counts {
+        lock(&self.ledger).total()
+    }
+
+    /// From the sending of each message to its line.
+    #[cfg(feature = "devbroker")]
+    pub(super) fn latency(&self) -> Snapshot {
+        self.latency.snapshot()
+    }
+
     fn rebalanced(&self, consumer: &mut Consumer, rebalance: &Rebalance) {
         match rebalance {
             Rebalance::Assigned(partitions) => {

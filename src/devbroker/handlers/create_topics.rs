@@ -61,7 +61,7 @@ fn make(cluster: &Cluster, asked: &CreatableTopic, validate_only: bool) -> Resul
     result.configs = Some(config.described_for_creation());
     if !validate_only {
         let topic = cluster.create_topic(Wanted { name: asked.name.clone(), replicas, config })?;
-        log::info!("created topic {} with {} partitions", topic.name, topic.partition_count());
+        log::info!(target: "broker", "created topic {} with {} partitions", topic.name, topic.partition_count());
         result.topic_id = topic.id;
     }
     Ok(result)

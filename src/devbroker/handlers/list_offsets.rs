@@ -7,6 +7,9 @@ use crate::kafka::protocol::messages::{
     ListOffsetsTopicResponse,
 };
 
+/// From this version on the answer has a leader epoch.
+const KNOWS_EPOCH: i16 = 4;
+
 /// Times that stand for a place.
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
@@ -25,17 +28,17 @@ impl Handler for ListOffsetsRequest {
                 .iter()
                 .map(|asked| {
                     let found = find(call, &topic.name, asked);
-                    found.unwrap_or_else(|code| failed(asked.partition_index, code))
+                    found.unwrap_or_else(|code| failed(call, asked.partition_index, code))
                 })
                 .collect(),
         });
         Reply::Answer(ListOffsetsResponse { topics: topics.collect(), ..Default::default() })
     }
 
-    fn refuse(&self, _: &Call<'_>, code: ErrorCode) -> ListOffsetsResponse {
+    fn refuse(&self, call: &Call<'_>, code: ErrorCode) -> ListOffsetsResponse {
         let topics = self.topics.iter().map(|topic| ListOffsetsTopicResponse {
             name: topic.name.clone(),
-            partitions: topic.partitions.iter().map(|asked| failed(asked.partition_index, code)).collect(),
+            partitions: topic.partitions.iter().map(|asked| failed(call, asked.partition_index, code)).collect(),
         });
         ListOffsetsResponse { topics: topics.collect(), ..Default::default() }
     }
@@ -64,15 +67,20 @@ fn find(
         time if time < 0 => return Err(ErrorCode::UNSUPPORTED_VERSION),
         time => log.first_at(time).unwrap_or((-1, -1, -1)),
     };
-    Ok(ListOffsetsPartitionResponse {
-        partition_index: asked.partition_index,
-        timestamp,
-        offset,
-        leader_epoch,
-        ..Default::default()
-    })
+    Ok(told(call, asked.partition_index, offset, timestamp, leader_epoch))
 }
 
-fn failed(partition_index: i32, error_code: ErrorCode) -> ListOffsetsPartitionResponse {
-    ListOffsetsPartitionResponse { partition_index, error_code, ..Default::default() }
+/// In the fields that the version has.
+fn told(call: &Call<'_>, partition_index: i32, offset: i64, timestamp: i64, epoch: i32) -> ListOffsetsPartitionResponse {
+    let answer = ListOffsetsPartitionResponse { partition_index, ..Default::default() };
+    match call.version {
+        0 => ListOffsetsPartitionResponse { old_style_offsets: vec![offset], ..answer },
+        ..KNOWS_EPOCH => ListOffsetsPartitionResponse { offset, timestamp, ..answer },
+        _ => ListOffsetsPartitionResponse { offset, timestamp, leader_epoch: epoch, ..answer },
+    }
+}
+
+fn failed(call: &Call<'_>, partition_index: i32, error_code: ErrorCode) -> ListOffsetsPartitionResponse {
+    let answer = ListOffsetsPartitionResponse { error_code, ..told(call, partition_index, -1, -1, -1) };
+    ListOffsetsPartitionResponse { old_style_offsets: Vec::new(), ..answer }
 }

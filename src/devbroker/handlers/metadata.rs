@@ -98,7 +98,7 @@ fn create(cluster: &Cluster, name: &str) -> Result<std::sync::Arc<Topic>, ErrorC
     });
     match wanted.and_then(|wanted| cluster.create_topic(wanted)) {
         Ok(topic) => {
-            log::info!("created topic {name} with {} partitions, because it was asked for", topic.partition_count());
+            log::info!(target: "broker", "created topic {name} with {} partitions, because it was asked for", topic.partition_count());
             Ok(topic)
         }
         // Somebody else was quicker.
