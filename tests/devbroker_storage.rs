@@ -559,6 +559,10 @@ fn a_write_that_fails_is_not_acknowledged_and_leaves_the_log_readable() {
     let count = acknowledged as usize;
     assert_eq!(read(&at, "topic", 0), numbered(0..count));
     write(&at, "topic", 1, 0..2);
+    // What was half written has not taken the room of what is smaller.
+    write(&at, "topic", 0, count..count + 1);
+    let count = count + 1;
+    assert_eq!(read(&at, "topic", 0), numbered(0..count));
     let errors = program.kill();
     let said = errors.lines().filter(|line| line.contains("ERROR") && line.contains("cannot write")).count();
     assert_eq!(said, 1, "{errors}");

@@ -22,16 +22,22 @@
 //! | `handlers/` | one file per API, over the same messages as the client's |
 //! | `cluster.rs` | what all brokers of the process share: nodes, topics, leaders |
 //! | `partition.rs`, `log.rs`, `producers.rs` | one partition: who may write, what is there, whose sequence is next |
+//! | `brokers.rs` | which of the brokers are up; stopping and starting them |
+//! | `faults/`, `control.rs` | what goes wrong on purpose; what can be done to running brokers |
 //! | `sessions.rs` | fetch sessions (KIP-227) |
 //! | `groups/` | consumer groups and their positions |
 //! | `storage/` | what is kept on disk, and how it comes back |
 //! | `config.rs`, `versions.rs` | settings of topics; which versions are offered |
 //!
-//! It uses the layers `protocol`, `record` and `net`, and nothing else of the client.
+//! It uses the layers `protocol`, `record` and `net`, the words of `config` for what is wrongly written, and nothing else of
+//! the client.
 
+mod brokers;
 mod call;
 mod cluster;
 mod config;
+mod control;
+mod faults;
 mod groups;
 mod handlers;
 mod log;
@@ -43,19 +49,22 @@ mod storage;
 mod versions;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+pub use self::faults::{Fault, FaultId};
 pub use self::groups::GroupOptions;
 #[doc(hidden)]
 pub use self::storage::fuzz;
 pub use self::versions::Version;
 
+use self::brokers::Brokers;
 use self::call::Woken;
 use self::cluster::Cluster;
-use self::server::Server;
+use self::faults::Timed;
 use crate::Result;
 use crate::kafka::threads;
+use crate::sync::lock;
 
 /// How often the logs are looked through for what their topics no longer keep.
 const CLEANING: Duration = Duration::from_secs(5);
@@ -91,6 +100,8 @@ pub struct Options {
     pub version: Version,
     /// How consumer groups are run.
     pub groups: GroupOptions,
+    /// What goes wrong from the start on.
+    pub faults: Vec<Fault>,
 }
 
 impl Default for Options {
@@ -106,6 +117,7 @@ impl Default for Options {
             data_dir: None,
             version: Version::default(),
             groups: GroupOptions::default(),
+            faults: Vec::new(),
         }
     }
 }
@@ -113,7 +125,9 @@ impl Default for Options {
 /// One or more running brokers. They end when this is dropped.
 pub struct DevBroker {
     cluster: Arc<Cluster>,
-    servers: Vec<Server>,
+    brokers: Arc<Brokers>,
+    /// Faults that fall due by time.
+    timed: Mutex<Vec<Timed>>,
     timer: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -127,11 +141,15 @@ impl DevBroker {
         if !(1..=100).contains(&options.brokers) {
             return Err(crate::Error::config(format!("{} brokers: 1 to 100 are possible", options.brokers)));
         }
-        let brokers = options.brokers;
+        let faults = options.faults.clone();
         let cluster = Arc::new(Cluster::new(options)?);
-        let mut broker = Self { servers: Vec::new(), timer: None, cluster };
-        for node in 1..=brokers {
-            broker.servers.push(Server::start(node, &broker.cluster)?);
+        let brokers = Arc::new(Brokers::new(Arc::clone(&cluster)));
+        let mut broker = Self { brokers, timed: Mutex::default(), timer: None, cluster };
+        for node in broker.brokers.chosen(None) {
+            broker.brokers.start(node)?;
+        }
+        for fault in faults {
+            broker.inject(fault)?;
         }
         let cluster = Arc::clone(&broker.cluster);
         broker.timer = Some(threads::spawn("krs-broker-timer", move || keep_time(&cluster))?);
@@ -151,7 +169,8 @@ impl DevBroker {
 impl Drop for DevBroker {
     fn drop(&mut self) {
         self.cluster.timer.close();
-        self.servers.iter_mut().for_each(Server::stop);
+        self.brokers.close();
+        std::mem::take(&mut *lock(&self.timed)).into_iter().for_each(Timed::end);
         if let Some(timer) = self.timer.take() {
             threads::join(timer);
         }
@@ -169,7 +188,7 @@ impl std::fmt::Debug for DevBroker {
 fn keep_time(cluster: &Cluster) {
     let mut cleaning = Instant::now() + CLEANING;
     loop {
-        let groups = cluster.with_groups(|groups, now| groups.tick(now));
+        let groups = cluster.with_groups(|groups, now| groups.tick(now, cluster));
         let next = groups.map_or(cleaning, |groups| groups.min(cleaning));
         if cluster.timer.wait(Some(next)) == Woken::Closed {
             return;

@@ -214,6 +214,24 @@ impl PartitionState {
         }
     }
 
+    /// Makes a broker that is up the leader. If it is no replica yet, it takes the old leader's place.
+    pub(super) fn move_to(&mut self, node: i32) {
+        if !self.replicas.contains(&node) {
+            let old = self.leader;
+            for replica in self.replicas.iter_mut().chain(&mut self.in_sync).filter(|replica| Some(**replica) == old) {
+                *replica = node;
+            }
+            if !self.replicas.contains(&node) {
+                // It had no leader.
+                self.replicas.insert(0, node);
+            }
+        }
+        if !self.in_sync.contains(&node) {
+            self.in_sync.push(node);
+        }
+        self.lead(Some(node));
+    }
+
     /// Makes another replica the leader, or none.
     pub(super) fn lead(&mut self, leader: Option<i32>) {
         if self.leader != leader {
