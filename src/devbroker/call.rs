@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::cluster::Cluster;
+use super::groups::Asker;
 use crate::kafka::protocol::{ErrorCode, Request};
 use crate::sync::lock;
 
@@ -61,6 +62,31 @@ impl<'a> Subject<'a> {
     }
 }
 
+impl Call<'_> {
+    /// Whether the broker that was asked has this group.
+    ///
+    /// # Errors
+    /// INVALID_GROUP_ID or NOT_COORDINATOR.
+    pub(super) fn check_group(&self, group: &str) -> Result<(), ErrorCode> {
+        if group.is_empty() { Err(ErrorCode::INVALID_GROUP_ID) } else { self.check_coordinator(group) }
+    }
+
+    /// As [`check_group`](Self::check_group), where the id may be empty: for positions without a group.
+    ///
+    /// # Errors
+    /// NOT_COORDINATOR.
+    pub(super) fn check_coordinator(&self, group: &str) -> Result<(), ErrorCode> {
+        match self.cluster.coordinator(group) {
+            Some(node) if node.id == self.node => Ok(()),
+            _ => Err(ErrorCode::NOT_COORDINATOR),
+        }
+    }
+
+    pub(super) fn asker(&self) -> Asker<'_> {
+        Asker { version: self.version, client: self.client }
+    }
+}
+
 /// How a request ends.
 #[derive(Debug)]
 pub(super) enum Reply<T> {
@@ -69,6 +95,17 @@ pub(super) enum Reply<T> {
     Silence,
     /// The connection is closed in place of an answer.
     HangUp,
+}
+
+impl<T> Reply<T> {
+    /// Works over the answer, if there is one.
+    pub(super) fn map<U>(self, work: impl FnOnce(T) -> U) -> Reply<U> {
+        match self {
+            Reply::Answer(answer) => Reply::Answer(work(answer)),
+            Reply::Silence => Reply::Silence,
+            Reply::HangUp => Reply::HangUp,
+        }
+    }
 }
 
 /// Wakes the thread of one connection.
@@ -185,6 +222,16 @@ impl<T> Promised<T> {
             if self.doorbell.wait(None) == Woken::Closed {
                 return Reply::HangUp;
             }
+        }
+    }
+
+    /// The answer, if it is there by now; with it the promise is over.
+    #[cfg(test)]
+    pub(super) fn poll(&self) -> Option<Reply<T>> {
+        match std::mem::replace(&mut *lock(&self.place), Place::Open) {
+            Place::Full(answer) => Some(Reply::Answer(answer)),
+            Place::Broken => Some(Reply::HangUp),
+            Place::Open => None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The development broker: Kafka's protocol served from within this process.
 //!
 //! For trying things out and for tests. It answers as Apache Kafka answers, over real TCP, to any client; what it keeps
-//! is in memory. It is no replacement for Kafka: one process, no replication, no security.
+//! is in memory, and on disk too if it is given a directory for that. It is no replacement for Kafka: one process, no replication, no security.
 //!
 //! ```
 //! use krs::devbroker::{DevBroker, Options};
@@ -23,6 +23,8 @@
 //! | `cluster.rs` | what all brokers of the process share: nodes, topics, leaders |
 //! | `partition.rs`, `log.rs`, `producers.rs` | one partition: who may write, what is there, whose sequence is next |
 //! | `sessions.rs` | fetch sessions (KIP-227) |
+//! | `groups/` | consumer groups and their positions |
+//! | `storage/` | what is kept on disk, and how it comes back |
 //! | `config.rs`, `versions.rs` | settings of topics; which versions are offered |
 //!
 //! It uses the layers `protocol`, `record` and `net`, and nothing else of the client.
@@ -30,17 +32,23 @@
 mod call;
 mod cluster;
 mod config;
+mod groups;
 mod handlers;
 mod log;
 mod partition;
 mod producers;
 mod server;
 mod sessions;
+mod storage;
 mod versions;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use self::groups::GroupOptions;
+#[doc(hidden)]
+pub use self::storage::fuzz;
 pub use self::versions::Version;
 
 use self::call::Woken;
@@ -48,6 +56,7 @@ use self::cluster::Cluster;
 use self::server::Server;
 use crate::Result;
 use crate::kafka::threads;
+use crate::sync::lock;
 
 /// How often the logs are looked through for what their topics no longer keep.
 const CLEANING: Duration = Duration::from_secs(5);
@@ -71,8 +80,18 @@ pub struct Options {
     pub auto_create_topics: bool,
     /// Bytes that all logs together may hold; beyond, the oldest batches go. Default 256 MiB.
     pub retention_bytes: usize,
+    /// Where topics, logs, committed offsets and producers are kept, to be there again at the next start: a directory
+    /// that is missing or empty, or that an earlier broker wrote; one broker uses it at a time. Default none: everything
+    /// is gone when the broker ends.
+    ///
+    /// What is acknowledged has been handed to the operating system, as in Kafka: it survives the end of the process,
+    /// kill -9 included, but not always a loss of power. Everything is forced onto the disk when the broker is stopped,
+    /// and changes of topics at once.
+    pub data_dir: Option<PathBuf>,
     /// The Kafka whose versions are offered. Default 4.3.
     pub version: Version,
+    /// How consumer groups are run.
+    pub groups: GroupOptions,
 }
 
 impl Default for Options {
@@ -85,7 +104,9 @@ impl Default for Options {
             partitions: 3,
             auto_create_topics: true,
             retention_bytes: 256 << 20,
+            data_dir: None,
             version: Version::default(),
+            groups: GroupOptions::default(),
         }
     }
 }
@@ -102,13 +123,13 @@ impl DevBroker {
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an impossible option, [`ErrorKind::Io`](crate::ErrorKind::Io)
-    /// for an address that cannot be listened at.
+    /// for an address that cannot be listened at; either of them for a data directory that cannot be used.
     pub fn start(options: Options) -> Result<Self> {
         if !(1..=100).contains(&options.brokers) {
             return Err(crate::Error::config(format!("{} brokers: 1 to 100 are possible", options.brokers)));
         }
         let brokers = options.brokers;
-        let cluster = Arc::new(Cluster::new(options));
+        let cluster = Arc::new(Cluster::new(options)?);
         let mut broker = Self { servers: Vec::new(), timer: None, cluster };
         for node in 1..=brokers {
             broker.servers.push(Server::start(node, &broker.cluster)?);
@@ -124,7 +145,7 @@ impl DevBroker {
         nodes.iter().map(|node| format!("{}:{}", node.host, node.port)).collect::<Vec<_>>().join(",")
     }
 
-    /// Ends all connections and waits for their threads.
+    /// Ends all connections and waits for their threads; what is kept on disk is forced onto it.
     pub fn stop(self) {}
 }
 
@@ -135,6 +156,7 @@ impl Drop for DevBroker {
         if let Some(timer) = self.timer.take() {
             threads::join(timer);
         }
+        self.cluster.close();
     }
 }
 
@@ -147,7 +169,12 @@ impl std::fmt::Debug for DevBroker {
 /// Does what falls due without anybody asking.
 fn keep_time(cluster: &Cluster) {
     let mut cleaning = Instant::now() + CLEANING;
-    while cluster.timer.wait(Some(cleaning)) != Woken::Closed {
+    loop {
+        let groups = lock(&cluster.groups).tick(Instant::now(), cluster);
+        let next = groups.map_or(cleaning, |groups| groups.min(cleaning));
+        if cluster.timer.wait(Some(next)) == Woken::Closed {
+            return;
+        }
         if Instant::now() >= cleaning {
             cleaning = Instant::now() + CLEANING;
             cluster.clean(cluster::now_ms());
