@@ -28,13 +28,16 @@ macro_rules! apis {
 }
 
 apis! {
+    alter_configs: AlterConfigsRequest;
     api_versions: ApiVersionsRequest;
     create_topics: CreateTopicsRequest;
     delete_groups: DeleteGroupsRequest;
+    describe_configs: DescribeConfigsRequest;
     describe_groups: DescribeGroupsRequest;
     fetch: FetchRequest;
     find_coordinator: FindCoordinatorRequest;
     heartbeat: HeartbeatRequest;
+    incremental_alter_configs: IncrementalAlterConfigsRequest;
     init_producer_id: InitProducerIdRequest;
     join_group: JoinGroupRequest;
     leave_group: LeaveGroupRequest;
