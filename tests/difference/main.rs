@@ -28,6 +28,7 @@ mod player;
 mod recording;
 mod stream;
 
+use krs::devbroker::{DevBroker, Options};
 use player::Player;
 
 const RECORDING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/difference/kafka-4.3.1.txt");
@@ -62,8 +63,12 @@ fn every_answer_is_the_one_that_kafka_gives() {
 }
 
 /// In the state in which `scripts/kafka --auto-create false` starts the real one.
-fn devbroker() -> ((), String) {
-    panic!("no broker: set KAFKA_BROKERS");
+fn devbroker() -> (DevBroker, String) {
+    let mut options = Options::default();
+    options.auto_create_topics = false;
+    let broker = DevBroker::start(options).expect("the development broker starts");
+    let address = broker.bootstrap();
+    (broker, address)
 }
 
 /// Marks the names of this run; always of the same length.

@@ -135,7 +135,7 @@ impl Alteration<'_> {
             return Err(Refused::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, text));
         };
         if !validate_only {
-            topic.configure(config.under(&configs.inherited(cluster.options.brokers)));
+            cluster.configure_topic(&topic, config.under(&configs.inherited(cluster.options.brokers)))?;
         }
         Ok(())
     }

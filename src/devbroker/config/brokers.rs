@@ -1,5 +1,7 @@
 //! The settings of brokers that clients and tools ask for: a part of those that Kafka 4.3 has.
 
+use std::time::Duration;
+
 use super::super::Options;
 use super::super::cluster::Node;
 use super::property::Allowed::{Any, AtLeast};
@@ -23,8 +25,10 @@ pub(in super::super) enum Update {
     Dynamic,
 }
 
-/// Where the logs are said to be; they are in memory.
-pub(in super::super) const LOG_DIR: &str = "/memory";
+/// Where the logs are, or are said to be if they are in memory.
+pub(in super::super) fn log_dir(options: &Options) -> String {
+    options.data_dir.as_ref().map_or_else(|| "/memory".to_owned(), |path| path.display().to_string())
+}
 
 /// Every setting that is known.
 pub(in super::super) fn all() -> impl Iterator<Item = BrokerProperty> {
@@ -57,10 +61,12 @@ pub(super) fn stand_ins(name: &str) -> Vec<&str> {
 
 /// What a broker was started with, where that is not the default of Kafka.
 pub(super) fn started_with(options: &Options, node: &Node, name: &str) -> Option<String> {
+    let groups = &options.groups;
+    let ms = |time: Duration| time.as_millis().to_string();
     let value = match name {
         "node.id" | "broker.id" => node.id.to_string(),
         "process.roles" => "broker,controller".to_owned(),
-        "log.dirs" => LOG_DIR.to_owned(),
+        "log.dirs" => log_dir(options),
         "num.partitions" => options.partitions.to_string(),
         "auto.create.topics.enable" if !options.auto_create_topics => "false".to_owned(),
         "listeners" => format!("PLAINTEXT://{}:{}", options.host, node.port),
@@ -70,9 +76,19 @@ pub(super) fn started_with(options: &Options, node: &Node, name: &str) -> Option
         "offsets.topic.replication.factor"
         | "transaction.state.log.replication.factor"
         | "transaction.state.log.min.isr" => "1".to_owned(),
+        "group.initial.rebalance.delay.ms" => ms(groups.initial_rebalance_delay),
+        "group.min.session.timeout.ms" => ms(groups.min_session_timeout),
+        "group.max.session.timeout.ms" => ms(groups.max_session_timeout),
+        "group.consumer.session.timeout.ms" => ms(groups.consumer_session_timeout),
+        "group.consumer.heartbeat.interval.ms" => ms(groups.consumer_heartbeat_interval),
+        "group.consumer.assignment.interval.ms" => ms(groups.consumer_assignment_interval),
+        "offsets.retention.minutes" => (groups.offsets_retention.as_secs() / 60).to_string(),
         _ => return None,
     };
-    Some(value)
+    // The options of groups always have a value.
+    let default = find(name).and_then(|row| row.property.default);
+    let of_groups = name.starts_with("group.") || name == "offsets.retention.minutes";
+    Some(value).filter(|value| !of_groups || default != Some(value.as_str()))
 }
 
 const fn fixed(name: &'static str, kind: Kind, default: &'static str) -> BrokerProperty {
@@ -102,6 +118,7 @@ const TABLE: &[BrokerProperty] = &[
     fixed("default.replication.factor", Int, "1"),
     fixed("delete.topic.enable", Boolean, "true"),
     fixed("fetch.max.bytes", Int, "57671680"),
+    elsewhere("group.consumer.assignment.interval.ms", Int, "1000"),
     fixed("group.consumer.assignors", List, "uniform,range"),
     fixed("group.consumer.heartbeat.interval.ms", Int, "5000"),
     fixed("group.consumer.max.heartbeat.interval.ms", Int, "15000"),

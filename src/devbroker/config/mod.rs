@@ -95,6 +95,17 @@ impl TopicConfig {
         Ok(config)
     }
 
+    /// Sets one more.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); nothing is changed then.
+    pub(super) fn set(&mut self, name: &str, value: &str) -> Result<(), Refused> {
+        let mut overrides = self.overrides.clone();
+        overrides.insert(name.to_owned(), value.to_owned());
+        *self = Self::new(overrides)?;
+        Ok(())
+    }
+
     /// The same settings, with what brokers were set to behind them.
     pub(super) fn under(self, brokers: &Values) -> Self {
         let number = |name: &str| self.number(name, brokers);

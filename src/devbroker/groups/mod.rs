@@ -7,26 +7,33 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `classic/` | groups whose members assign among themselves (JoinGroup, SyncGroup, Heartbeat, LeaveGroup) |
+//! | `consumer/` | groups for which the broker assigns (KIP-848: ConsumerGroupHeartbeat) |
+//! | `assignor.rs` | how the broker does that |
 //! | `offsets.rs` | the positions that a group has stored |
 //!
 //! Names and metadata come from the network: there are at most [`MAX_GROUPS`] groups with [`MAX_MEMBERS`] members each,
 //! whose metadata and assignments take up to [`MAX_GROUP_BYTES`]; positions are bounded by the partitions there are.
 
+mod assignor;
 mod classic;
+mod consumer;
 mod offsets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use self::classic::Classic;
+use self::consumer::Consumers;
 use self::offsets::Offsets;
 use super::call::{Client, Promise};
 use super::cluster::random_uuid;
+use super::partition::Refused;
 use crate::kafka::protocol::messages::*;
 use crate::kafka::protocol::{ErrorCode, Uuid};
 
 pub(super) use self::classic::{refused_join, refused_sync};
-pub(super) use self::offsets::Committed;
+pub(super) use self::consumer::check as check_consumer_heartbeat;
+pub(super) use self::offsets::{Changes, Committed, Key};
 
 /// Groups of a process.
 const MAX_GROUPS: usize = 10_000;
@@ -49,6 +56,14 @@ pub struct GroupOptions {
     pub min_session_timeout: Duration,
     /// The longest session timeout a classic member may ask for (`group.max.session.timeout.ms`). Default 30 min.
     pub max_session_timeout: Duration,
+    /// How long a member may be silent in a group for which the broker assigns (`group.consumer.session.timeout.ms`).
+    /// Default 45 s.
+    pub consumer_session_timeout: Duration,
+    /// How often such a member is told to show itself (`group.consumer.heartbeat.interval.ms`). Default 5 s.
+    pub consumer_heartbeat_interval: Duration,
+    /// The shortest time between two assignments of such a group (`group.consumer.assignment.interval.ms`). Default
+    /// 1 s.
+    pub consumer_assignment_interval: Duration,
     /// How long positions are kept that nobody uses (`offsets.retention.minutes`). Default 7 days.
     pub offsets_retention: Duration,
 }
@@ -59,6 +74,9 @@ impl Default for GroupOptions {
             initial_rebalance_delay: Duration::ZERO,
             min_session_timeout: Duration::from_secs(6),
             max_session_timeout: Duration::from_secs(1800),
+            consumer_session_timeout: Duration::from_secs(45),
+            consumer_heartbeat_interval: Duration::from_secs(5),
+            consumer_assignment_interval: Duration::from_secs(1),
             offsets_retention: Duration::from_secs(7 * 86_400),
         }
     }
@@ -68,6 +86,9 @@ impl Default for GroupOptions {
 pub(super) trait Topics {
     fn find(&self, topic: &str) -> Option<Found>;
     fn name_of(&self, id: Uuid) -> Option<String>;
+    fn names(&self) -> Vec<String>;
+    /// Another number if there are other topics or more partitions.
+    fn version(&self) -> u64;
 }
 
 /// A topic that is there.
@@ -93,6 +114,12 @@ pub(super) struct Position {
     pub(super) committed: Committed,
 }
 
+impl Position {
+    pub(super) fn key(&self) -> Key {
+        (self.group.clone(), self.topic.clone(), self.partition)
+    }
+}
+
 /// All groups.
 #[derive(Debug)]
 pub(super) struct Groups {
@@ -103,6 +130,8 @@ pub(super) struct Groups {
     /// Something ends earlier than the timer knows.
     hurry: bool,
     cleaning: Option<Instant>,
+    /// What changed since it was last kept elsewhere; none if nobody does that.
+    changes: Option<Changes>,
 }
 
 #[derive(Debug)]
@@ -114,6 +143,7 @@ struct Group {
 #[derive(Debug)]
 enum Kind {
     Classic(Classic),
+    Consumers(Consumers),
 }
 
 impl Group {
@@ -124,44 +154,52 @@ impl Group {
     fn is_empty(&self) -> bool {
         match &self.kind {
             Kind::Classic(classic) => classic.is_empty(),
+            Kind::Consumers(consumers) => consumers.is_empty(),
         }
     }
 
     fn state(&self) -> &'static str {
         match &self.kind {
             Kind::Classic(classic) => classic.state_name(),
+            Kind::Consumers(consumers) => consumers.state_name(),
         }
     }
 
     fn next_deadline(&self) -> Option<Instant> {
         match &self.kind {
             Kind::Classic(classic) => classic.next_deadline(),
-        }
-    }
-
-    fn is_subscribed_to(&self, topic: &str) -> bool {
-        match &self.kind {
-            Kind::Classic(classic) => classic.is_subscribed_to(topic),
+            Kind::Consumers(consumers) => consumers.next_deadline(),
         }
     }
 
     /// Forgets positions that are over. True if nothing is left that the group should be kept for.
     fn clean(&mut self, now: Instant, retention: Duration) -> bool {
-        let Kind::Classic(classic) = &self.kind;
-        let idle = match classic.protocol_type() {
-            "" => None,
-            _ if classic.is_empty() => Some(classic.since()),
-            _ if classic.is_of_consumers() && classic.knows_its_topics() && classic.is_stable() => None,
-            _ => return false,
+        let idle = match &self.kind {
+            Kind::Classic(classic) if classic.protocol_type().is_empty() => None,
+            Kind::Classic(classic) if classic.is_empty() => Some(classic.since()),
+            Kind::Classic(classic) if classic.is_stable() && classic.knows_its_topics() => None,
+            Kind::Classic(_) => return false,
+            Kind::Consumers(_) => None,
         };
-        self.offsets.expire(now, retention, idle, |topic| classic.is_subscribed_to(topic));
-        self.offsets.is_empty() && classic.is_empty()
+        let Self { kind, offsets } = self;
+        offsets.expire(now, retention, idle, |topic| kind.is_subscribed_to(topic));
+        self.offsets.is_empty() && self.is_empty()
+    }
+}
+
+impl Kind {
+    /// Whether positions in this topic are in use.
+    fn is_subscribed_to(&self, topic: &str) -> bool {
+        match self {
+            Kind::Classic(classic) => classic.is_subscribed_to(topic),
+            Kind::Consumers(consumers) => consumers.is_subscribed_to(topic),
+        }
     }
 }
 
 impl Groups {
     pub(super) fn new(options: GroupOptions) -> Self {
-        Self { options, by_id: BTreeMap::new(), alarm: None, hurry: false, cleaning: None }
+        Self { options, by_id: BTreeMap::new(), alarm: None, hurry: false, cleaning: None, changes: None }
     }
 
     /// Whether the timer must be told of an earlier end; asked after each call.
@@ -170,11 +208,12 @@ impl Groups {
     }
 
     /// Ends what is over by now, and says when to come again; none is only when the groups hurry.
-    pub(super) fn tick(&mut self, now: Instant) -> Option<Instant> {
+    pub(super) fn tick(&mut self, now: Instant, topics: &dyn Topics) -> Option<Instant> {
         for group in self.by_id.values_mut() {
             if group.next_deadline().is_some_and(|deadline| deadline <= now) {
                 match &mut group.kind {
                     Kind::Classic(classic) => classic.tick(now, &self.options),
+                    Kind::Consumers(consumers) => consumers.tick(now, topics),
                 }
             }
         }
@@ -182,7 +221,8 @@ impl Groups {
         if cleaning <= now {
             self.cleaning = Some(now + CLEANING);
             let retention = self.options.offsets_retention;
-            self.by_id.retain(|_, group| !group.clean(now, retention));
+            let changes = &mut self.changes;
+            self.by_id.retain(|id, group| !noting(changes, id, group, |group| group.clean(now, retention)));
         }
         self.alarm = self.by_id.values().filter_map(Group::next_deadline).chain(self.cleaning).min();
         self.hurry = false;
@@ -219,8 +259,15 @@ impl Groups {
             }
         }
         let group = self.by_id.entry(id.clone()).or_insert_with(|| Group::classic(now));
+        if matches!(&group.kind, Kind::Consumers(consumers) if consumers.is_empty()) {
+            if !request.member_id.is_empty() {
+                return answer.fulfil(refused_join(&request.member_id, ErrorCode::UNKNOWN_MEMBER_ID));
+            }
+            group.kind = Kind::Classic(Classic::new(now));
+        }
         match &mut group.kind {
             Kind::Classic(classic) => classic.join(now, &self.options, asker, request, answer),
+            Kind::Consumers(_) => answer.fulfil(refused_join("", ErrorCode::INCONSISTENT_GROUP_PROTOCOL)),
         }
         self.settle(id);
     }
@@ -228,7 +275,7 @@ impl Groups {
     pub(super) fn sync(&mut self, now: Instant, request: &SyncGroupRequest, answer: Promise<SyncGroupResponse>) {
         match self.by_id.get_mut(&request.group_id).map(|group| &mut group.kind) {
             Some(Kind::Classic(classic)) => classic.sync(now, &self.options, request, answer),
-            None => answer.fulfil(refused_sync(ErrorCode::UNKNOWN_MEMBER_ID)),
+            Some(Kind::Consumers(_)) | None => answer.fulfil(refused_sync(ErrorCode::UNKNOWN_MEMBER_ID)),
         }
         self.settle(&request.group_id);
     }
@@ -236,10 +283,48 @@ impl Groups {
     pub(super) fn heartbeat(&mut self, now: Instant, request: &HeartbeatRequest) -> ErrorCode {
         let code = match self.by_id.get_mut(&request.group_id).map(|group| &mut group.kind) {
             Some(Kind::Classic(classic)) => classic.heartbeat(now, request),
-            None => ErrorCode::UNKNOWN_MEMBER_ID,
+            Some(Kind::Consumers(_)) | None => ErrorCode::UNKNOWN_MEMBER_ID,
         };
         self.settle(&request.group_id);
         code
+    }
+
+    /// A member of a group for which the broker assigns comes, is alive or goes.
+    ///
+    /// # Errors
+    /// What it is told in place of an answer.
+    pub(super) fn consumer_heartbeat(
+        &mut self,
+        now: Instant,
+        topics: &dyn Topics,
+        asker: &Asker<'_>,
+        request: &ConsumerGroupHeartbeatRequest,
+    ) -> Result<ConsumerGroupHeartbeatResponse, Refused> {
+        let (id, options) = (&request.group_id, &self.options);
+        let joins = request.member_epoch == 0;
+        let full = self.by_id.len() >= MAX_GROUPS;
+        let answer = match self.by_id.get_mut(id).map(|group| &mut group.kind) {
+            Some(Kind::Consumers(consumers)) => consumers.heartbeat(now, options, topics, asker, request),
+            Some(Kind::Classic(classic)) if !joins || !classic.is_empty() => {
+                let text = format!("Group {id} is not a consumer group.");
+                Err(Refused::new(ErrorCode::GROUP_ID_NOT_FOUND, text))
+            }
+            None if !joins => {
+                Err(Refused::new(ErrorCode::GROUP_ID_NOT_FOUND, format!("Consumer group {id} not found.")))
+            }
+            None if full => Err(ErrorCode::GROUP_MAX_SIZE_REACHED.into()),
+            Some(Kind::Classic(_)) | None => {
+                let mut consumers = Consumers::new();
+                let answer = consumers.heartbeat(now, options, topics, asker, request);
+                if answer.is_ok() {
+                    let group = self.by_id.entry(id.clone()).or_insert_with(|| Group::classic(now));
+                    group.kind = Kind::Consumers(consumers);
+                }
+                answer
+            }
+        };
+        self.settle(id);
+        answer
     }
 
     /// Takes these members out, and says for each how it went.
@@ -251,7 +336,7 @@ impl Groups {
         };
         let answers = match self.by_id.get_mut(group).map(|group| &mut group.kind) {
             Some(Kind::Classic(classic)) => classic.leave(now, &self.options, members),
-            None => members.iter().map(unknown).collect(),
+            Some(Kind::Consumers(_)) | None => members.iter().map(unknown).collect(),
         };
         self.settle(group);
         answers
@@ -265,6 +350,7 @@ impl Groups {
         let listed = self.by_id.iter().map(|(id, group)| {
             let (protocol_type, group_type) = match &group.kind {
                 Kind::Classic(classic) => (classic.protocol_type(), "Classic"),
+                Kind::Consumers(_) => (classic::CONSUMER, "Consumer"),
             };
             ListedGroup {
                 group_id: id.clone(),
@@ -283,6 +369,19 @@ impl Groups {
     pub(super) fn describe(&self, id: &str) -> Result<DescribedGroup, String> {
         match self.by_id.get(id).map(|group| &group.kind) {
             Some(Kind::Classic(classic)) => Ok(classic.describe(id)),
+            Some(Kind::Consumers(_)) => Err(format!("Group {id} is not a classic group.")),
+            None => Err(format!("Group {id} not found.")),
+        }
+    }
+
+    /// A group for which the broker assigns.
+    ///
+    /// # Errors
+    /// The text that says why there is none.
+    pub(super) fn describe_consumers(&self, topics: &dyn Topics, id: &str) -> Result<DescribedConsumerGroup, String> {
+        match self.by_id.get(id).map(|group| &group.kind) {
+            Some(Kind::Consumers(consumers)) => Ok(consumers.describe(id, topics)),
+            Some(Kind::Classic(_)) => Err(format!("Group {id} is not a consumer group.")),
             None => Err(format!("Group {id} not found.")),
         }
     }
@@ -292,10 +391,11 @@ impl Groups {
     /// # Errors
     /// GROUP_ID_NOT_FOUND or NON_EMPTY_GROUP.
     pub(super) fn delete(&mut self, id: &str) -> Result<(), ErrorCode> {
-        let group = self.by_id.get(id).ok_or(ErrorCode::GROUP_ID_NOT_FOUND)?;
+        let group = self.by_id.get_mut(id).ok_or(ErrorCode::GROUP_ID_NOT_FOUND)?;
         if !group.is_empty() {
             return Err(ErrorCode::NON_EMPTY_GROUP);
         }
+        noting(&mut self.changes, id, group, |group| group.offsets = Offsets::default());
         self.by_id.remove(id);
         Ok(())
     }
@@ -309,6 +409,7 @@ impl Groups {
         now: Instant,
         version: i16,
         request: &OffsetCommitRequest,
+        partitions: impl IntoIterator<Item = (Uuid, i32)>,
     ) -> Result<(), ErrorCode> {
         let (id, epoch) = (&request.group_id, request.generation_id_or_member_epoch);
         if !self.by_id.contains_key(id) {
@@ -324,6 +425,9 @@ impl Groups {
         let instance = request.group_instance_id.as_ref();
         match self.by_id.get_mut(id).map(|group| &mut group.kind) {
             Some(Kind::Classic(classic)) => classic.check_commit(now, &request.member_id, instance, epoch)?,
+            Some(Kind::Consumers(consumers)) => {
+                consumers.check_commit(version, &request.member_id, epoch, partitions)?;
+            }
             None => {}
         }
         self.settle(id);
@@ -353,6 +457,10 @@ impl Groups {
         };
         let kept = u64::try_from(request.retention_time_ms).ok().map(Duration::from_millis);
         if let Some(group) = self.by_id.get_mut(&request.group_id) {
+            if let Some(changes) = &mut self.changes {
+                let key = (request.group_id.clone(), topic.0.to_owned(), position.partition_index);
+                changes.insert(key, Some(committed.clone()));
+            }
             group.offsets.put(now, topic.0, position.partition_index, committed, kept);
         }
         Ok(())
@@ -365,6 +473,9 @@ impl Groups {
     pub(super) fn check_fetch(&self, request: &OffsetFetchRequestGroup) -> Result<(), ErrorCode> {
         match self.by_id.get(&request.group_id).map(|group| &group.kind) {
             Some(Kind::Classic(_)) | None => Ok(()),
+            Some(Kind::Consumers(consumers)) => {
+                consumers.check_fetch(request.member_id.as_deref(), request.member_epoch)
+            }
         }
     }
 
@@ -391,7 +502,7 @@ impl Groups {
             Kind::Classic(classic) if !classic.is_empty() && !classic.is_of_consumers() => {
                 Err(ErrorCode::NON_EMPTY_GROUP)
             }
-            Kind::Classic(_) => Ok(()),
+            Kind::Classic(_) | Kind::Consumers(_) => Ok(()),
         }
     }
 
@@ -399,33 +510,37 @@ impl Groups {
     ///
     /// # Errors
     /// GROUP_SUBSCRIBED_TO_TOPIC.
-    pub(super) fn delete_position(&mut self, group: &str, topic: &str, partition: i32) -> Result<(), ErrorCode> {
-        let Some(group) = self.by_id.get_mut(group) else { return Ok(()) };
-        if group.is_subscribed_to(topic) {
+    pub(super) fn delete_position(&mut self, id: &str, topic: &str, partition: i32) -> Result<(), ErrorCode> {
+        let Some(group) = self.by_id.get_mut(id) else { return Ok(()) };
+        if group.kind.is_subscribed_to(topic) {
             return Err(ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC);
         }
-        group.offsets.remove(topic, partition);
+        noting(&mut self.changes, id, group, |group| group.offsets.remove(topic, partition));
         Ok(())
     }
 
     /// A topic is gone, and with it the positions in it.
     pub(super) fn topic_deleted(&mut self, topic: &str) {
-        self.by_id.values_mut().for_each(|group| group.offsets.remove_topic(topic));
+        for (id, group) in &mut self.by_id {
+            noting(&mut self.changes, id, group, |group| group.offsets.remove_topic(topic));
+        }
     }
 
     /// The members of a group, by id.
     pub(super) fn members(&self, group: &str) -> BTreeSet<String> {
         match self.by_id.get(group).map(|group| &group.kind) {
             Some(Kind::Classic(classic)) => classic.member_ids().cloned().collect(),
+            Some(Kind::Consumers(consumers)) => consumers.member_ids().cloned().collect(),
             None => BTreeSet::new(),
         }
     }
 
     /// Ends the session of a member now. False if there is none of this id.
-    pub(super) fn expel(&mut self, now: Instant, group: &str, member: &str) -> bool {
+    pub(super) fn expel(&mut self, now: Instant, topics: &dyn Topics, group: &str, member: &str) -> bool {
         let known = self.members(group).contains(member);
         match self.by_id.get_mut(group).map(|group| &mut group.kind) {
             Some(Kind::Classic(classic)) => classic.expel(now, &self.options, member),
+            Some(Kind::Consumers(consumers)) => consumers.expel(topics, member),
             None => {}
         }
         self.settle(group);
@@ -436,12 +551,13 @@ impl Groups {
     pub(super) fn moved(&mut self, group: &str) {
         match self.by_id.get_mut(group).map(|group| &mut group.kind) {
             Some(Kind::Classic(classic)) => classic.moved(),
-            None => {}
+            // Nobody waits there.
+            Some(Kind::Consumers(_)) | None => {}
         }
     }
 
     /// All stored positions of all groups.
-    pub(super) fn all_positions(&self) -> Vec<Position> {
+    fn all_positions(&self) -> Vec<Position> {
         let mut all = Vec::new();
         for (group, Group { offsets, .. }) in &self.by_id {
             for (topic, partitions) in offsets.topics() {
@@ -456,13 +572,43 @@ impl Groups {
         all
     }
 
-    /// Takes positions over that were kept elsewhere; their time begins now.
+    /// Takes positions over that were kept elsewhere; their time begins now. From now on changes are noted.
     pub(super) fn restore(&mut self, now: Instant, positions: impl IntoIterator<Item = Position>) {
         for Position { group, topic, partition, committed } in positions {
             let group = self.by_id.entry(group).or_insert_with(|| Group::classic(now));
             group.offsets.put(now, &topic, partition, committed, None);
         }
+        self.changes = Some(Changes::new());
     }
+
+    /// Has positions kept elsewhere that changed since that was last done: `keep` is given the changes, and on demand
+    /// all there are. What cannot be kept now comes again.
+    pub(super) fn keep<E>(
+        &mut self,
+        keep: impl FnOnce(&Changes, &dyn Fn() -> Vec<Position>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match &self.changes {
+            Some(changes) if !changes.is_empty() => keep(changes, &|| self.all_positions())?,
+            _ => return Ok(()),
+        }
+        self.changes = Some(Changes::new());
+        Ok(())
+    }
+}
+
+/// Does something to a group, and notes the positions that it does not have afterwards.
+fn noting<T>(changes: &mut Option<Changes>, id: &str, group: &mut Group, work: impl FnOnce(&mut Group) -> T) -> T {
+    let Some(changes) = changes else { return work(group) };
+    let keys = |group: &Group| -> BTreeSet<Key> {
+        let topics = group.offsets.topics();
+        topics
+            .flat_map(|(topic, partitions)| partitions.map(move |(index, _)| (id.to_owned(), topic.clone(), index)))
+            .collect()
+    };
+    let before = keys(group);
+    let result = work(group);
+    changes.extend(before.difference(&keys(group)).map(|key| (key.clone(), None)));
+    result
 }
 
 /// An id for a member that calls itself so.

@@ -77,8 +77,7 @@ fn grow(call: &Call<'_>, asked: &CreatePartitionsTopic, validate_only: bool) -> 
         None => cluster.place(more, factor)?,
     };
     if !validate_only {
-        let (_, down) = cluster.ids();
-        if !topic.grow(before, replicas, &down) {
+        if !cluster.grow_topic(&topic, before, replicas)? {
             // Somebody else was quicker.
             return grow(call, asked, validate_only);
         }

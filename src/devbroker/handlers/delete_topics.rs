@@ -23,9 +23,13 @@ impl Handler for DeleteTopicsRequest {
                 continue;
             }
             let times = asked.iter().filter(|other| *other == state).count();
-            match find(call.cluster, state, times).and_then(|topic| unambiguous(&asked, state, topic)) {
+            let found = find(call.cluster, state, times).and_then(|topic| unambiguous(&asked, state, topic));
+            let deleted = found.and_then(|topic| match call.cluster.delete_topic(&topic) {
+                Ok(()) => Ok(topic),
+                Err(refused) => Err(Refusal::Told(refused)),
+            });
+            match deleted {
                 Ok(topic) => {
-                    call.cluster.delete_topic(&topic);
                     log::info!(target: "broker", "deleted topic {}", topic.name);
                     responses.push(DeletableTopicResult {
                         name: Some(topic.name.clone()),
@@ -51,7 +55,8 @@ impl Handler for DeleteTopicsRequest {
 
     fn subject(&self) -> Subject<'_> {
         let names = self.topics.iter().filter_map(|topic| topic.name.as_deref());
-        Subject::topics(names.chain(self.topic_names.iter().map(String::as_str)))
+        let ids = self.topics.iter().filter(|topic| topic.name.is_none()).map(|topic| topic.topic_id).collect();
+        Subject { ids, ..Subject::topics(names.chain(self.topic_names.iter().map(String::as_str))) }
     }
 }
 

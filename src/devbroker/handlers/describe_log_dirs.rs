@@ -1,7 +1,7 @@
 //! DescribeLogDirs: what the logs hold, as if memory were a directory.
 
 use super::super::call::{Call, Handler, Reply, Subject};
-use super::super::config::brokers::LOG_DIR;
+use super::super::config::brokers::log_dir;
 use super::super::partition::Partition;
 use crate::kafka::protocol::ErrorCode;
 use crate::kafka::protocol::messages::{
@@ -30,7 +30,7 @@ impl Handler for DescribeLogDirsRequest {
         }
         let limit = cluster.options.retention_bytes;
         let results = vec![DescribeLogDirsResult {
-            log_dir: LOG_DIR.to_owned(),
+            log_dir: log_dir(&cluster.options),
             topics,
             total_bytes: limit as i64,
             usable_bytes: limit.saturating_sub(cluster.stored()) as i64,
@@ -39,8 +39,12 @@ impl Handler for DescribeLogDirsRequest {
         Reply::Answer(DescribeLogDirsResponse { results, ..Default::default() })
     }
 
-    fn refuse(&self, _: &Call<'_>, error_code: ErrorCode) -> DescribeLogDirsResponse {
-        let results = vec![DescribeLogDirsResult { error_code, log_dir: LOG_DIR.to_owned(), ..Default::default() }];
+    fn refuse(&self, call: &Call<'_>, error_code: ErrorCode) -> DescribeLogDirsResponse {
+        let results = vec![DescribeLogDirsResult {
+            error_code,
+            log_dir: log_dir(&call.cluster.options),
+            ..Default::default()
+        }];
         DescribeLogDirsResponse { error_code, results, ..Default::default() }
     }
 

@@ -17,28 +17,28 @@ impl Handler for OffsetCommitRequest {
         if is_for_zookeeper(call) {
             return Reply::Answer(self.refuse(call, ErrorCode::UNSUPPORTED_VERSION));
         }
-        let topics = call.cluster.with_groups(|groups, now| {
+        let answer = call.cluster.with_groups(|groups, now| {
             let named: Vec<_> = self.topics.iter().map(|topic| (topic, Named::of(call, topic))).collect();
+            let there: Vec<(Uuid, i32)> = named.iter().flat_map(|(topic, named)| named.there(topic)).collect();
             // A request about nothing that is there does not get as far as the group.
-            let any = named.iter().any(|(topic, named)| {
-                topic.partitions.iter().any(|partition| named.check(partition.partition_index).is_ok())
-            });
-            let allowed = if any {
-                call.check_coordinator(&self.group_id).and_then(|()| groups.check_commit(now, call.version, &self))
-            } else {
+            let allowed = if there.is_empty() {
                 Ok(())
+            } else {
+                call.check_coordinator(&self.group_id)
+                    .and_then(|()| groups.check_commit(now, call.version, &self, there))
             };
             let topics = named.into_iter().map(|(topic, named)| {
                 answered(topic, |at| {
                     let position = &topic.partitions[at];
                     named.check(position.partition_index)?;
                     allowed?;
-                    groups.commit(now, &self, (&named.name, named.id), position)
+                    groups.commit(now, &self, (&named.name, named.found?.id), position)
                 })
             });
-            topics.collect()
+            let answer = OffsetCommitResponse { topics: topics.collect(), ..Default::default() };
+            call.cluster.keep_positions(groups).map_or_else(|code| self.refuse(call, code), |()| answer)
         });
-        Reply::Answer(OffsetCommitResponse { topics, ..Default::default() })
+        Reply::Answer(answer)
     }
 
     fn refuse(&self, _: &Call<'_>, code: ErrorCode) -> OffsetCommitResponse {
@@ -48,7 +48,7 @@ impl Handler for OffsetCommitRequest {
 
     fn subject(&self) -> Subject<'_> {
         let topics = self.topics.iter().map(|topic| topic.name.as_str()).collect();
-        Subject { topics, group: Some(&self.group_id) }
+        Subject { topics, ..Subject::group(&self.group_id) }
     }
 }
 
@@ -60,7 +60,6 @@ pub(super) fn is_for_zookeeper(call: &Call<'_>) -> bool {
 /// A topic of the request, by its name, and what is there of it.
 struct Named {
     name: String,
-    id: Uuid,
     found: Result<Found, ErrorCode>,
 }
 
@@ -71,7 +70,13 @@ impl Named {
             _ => (Some(topic.name.clone()), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
         };
         let found = name.as_deref().and_then(|name| call.cluster.find(name)).ok_or(missing);
-        Self { name: name.unwrap_or_default(), id: topic.topic_id, found }
+        Self { name: name.unwrap_or_default(), found }
+    }
+
+    /// The partitions of the request that are there.
+    fn there(&self, topic: &OffsetCommitRequestTopic) -> impl Iterator<Item = (Uuid, i32)> {
+        let indexes = topic.partitions.iter().map(|partition| partition.partition_index);
+        indexes.filter_map(|index| self.check(index).ok().and(self.found.ok()).map(|found| (found.id, index)))
     }
 
     fn check(&self, partition: i32) -> Result<(), ErrorCode> {
