@@ -85,10 +85,8 @@ pub(super) fn started_with(options: &Options, node: &Node, name: &str) -> Option
         "offsets.retention.minutes" => (groups.offsets_retention.as_secs() / 60).to_string(),
         _ => return None,
     };
-    // The options of groups always have a value.
     let default = find(name).and_then(|row| row.property.default);
-    let of_groups = name.starts_with("group.") || name == "offsets.retention.minutes";
-    Some(value).filter(|value| !of_groups || default != Some(value.as_str()))
+    Some(value).filter(|value| default != Some(value.as_str()))
 }
 
 const fn fixed(name: &'static str, kind: Kind, default: &'static str) -> BrokerProperty {

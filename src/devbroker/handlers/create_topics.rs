@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::super::call::{Call, Handler, Reply, Subject};
-use super::super::cluster::{Cluster, Wanted, already_exists, bad_name, bad_topic_name, random_uuid};
+use super::super::cluster::{Cluster, Wanted, already_exists, bad_name, bad_topic_name, is_internal, random_uuid};
 use super::super::config::TopicConfig;
 use super::super::config::levels::Values;
 use super::super::partition::Refused;
@@ -67,7 +67,8 @@ fn plan(cluster: &Cluster, asked: &CreatableTopic) -> Result<Wanted, Refused> {
         let text = format!("Creation of internal topic {METADATA} is prohibited.");
         return Err(Refused::new(ErrorCode::INVALID_REQUEST, text));
     }
-    if cluster.topic(&asked.name).is_some() {
+    // Kafka's own topics come to be with the first group or transaction; here they are never seen.
+    if cluster.topic(&asked.name).is_some() || is_internal(&asked.name) {
         return Err(already_exists(&asked.name));
     }
     if let Some(other) = cluster.colliding(&asked.name) {

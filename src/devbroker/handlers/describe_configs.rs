@@ -38,6 +38,9 @@ impl Handler for DescribeConfigsRequest {
                 if !self.include_synonyms {
                     config.synonyms.clear();
                 }
+                if self.include_documentation && config.documentation.is_none() {
+                    config.documentation = documentation(resource.resource_type, &config.name);
+                }
             }
             DescribeConfigsResult {
                 error_code,
@@ -65,6 +68,15 @@ impl Handler for DescribeConfigsRequest {
         let topics = self.resources.iter().filter(|resource| resource.resource_type == resource::TOPIC);
         Subject::topics(topics.map(|resource| resource.resource_name.as_str()))
     }
+}
+
+/// Kafka's own documentation would be long; this is where it can be read.
+fn documentation(resource_type: i8, name: &str) -> Option<String> {
+    let section = match resource_type {
+        resource::TOPIC => "topicconfigs",
+        _ => "brokerconfigs",
+    };
+    Some(format!("https://kafka.apache.org/documentation/#{section}_{name}"))
 }
 
 type Described = Result<Vec<DescribeConfigsResourceResult>, Refused>;

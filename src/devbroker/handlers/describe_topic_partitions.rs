@@ -16,6 +16,10 @@ const MOST: i32 = 2000;
 
 impl Handler for DescribeTopicPartitionsRequest {
     fn serve(self, call: &Call<'_>) -> Reply<DescribeTopicPartitionsResponse> {
+        if self.topics.iter().any(|topic| topic.name.is_empty()) {
+            // As Kafka, which does not expect it.
+            return Reply::Answer(self.refuse(call, ErrorCode::UNKNOWN_SERVER_ERROR));
+        }
         let (start, first) = match &self.cursor {
             Some(cursor) => (cursor.topic_name.as_str(), cursor.partition_index),
             None => ("", 0),

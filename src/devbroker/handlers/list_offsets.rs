@@ -21,8 +21,15 @@ const EARLIEST_LOCAL: i64 = -4;
 const LATEST_TIERED: i64 = -5;
 const EARLIEST_PENDING_UPLOAD: i64 = -6;
 
+/// Nothing is transactional, so they do not differ.
+const ISOLATION_LEVELS: [i8; 2] = [0, 1];
+
 impl Handler for ListOffsetsRequest {
     fn serve(self, call: &Call<'_>) -> Reply<ListOffsetsResponse> {
+        if !ISOLATION_LEVELS.contains(&self.isolation_level) {
+            // As Kafka, which does not expect it.
+            return Reply::Answer(self.refuse(call, ErrorCode::UNKNOWN_SERVER_ERROR));
+        }
         let mut times: HashMap<(&str, i32), usize> = HashMap::new();
         for (topic, asked) in self.topics.iter().flat_map(|topic| topic.partitions.iter().map(move |one| (topic, one))) {
             *times.entry((&topic.name, asked.partition_index)).or_default() += 1;
@@ -40,7 +47,9 @@ impl Handler for ListOffsetsRequest {
                 };
                 partitions.push(found.unwrap_or_else(|code| failed(call, index, code)));
             }
-            topics.push(ListOffsetsTopicResponse { name: topic.name.clone(), partitions });
+            if !partitions.is_empty() {
+                topics.push(ListOffsetsTopicResponse { name: topic.name.clone(), partitions });
+            }
         }
         Reply::Answer(ListOffsetsResponse { topics, ..Default::default() })
     }

@@ -112,7 +112,8 @@ impl MetadataRequest {
             Some(_) => ErrorCode::INVALID_TOPIC_EXCEPTION,
             None => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
         };
-        let may_be = bad_topic_name(name).is_none() && name != METADATA && cluster.colliding(name).is_none();
+        let own = name == METADATA || is_internal(name);
+        let may_be = bad_topic_name(name).is_none() && !own && cluster.colliding(name).is_none();
         if may_be && self.allow_auto_topic_creation && cluster.options.auto_create_topics {
             create(cluster, name);
         }
