@@ -15,6 +15,7 @@ mod classic;
 mod consume;
 mod consumer_groups;
 mod fetches;
+mod group_admin;
 mod groups;
 mod idempotence;
 mod offsets;

@@ -228,6 +228,20 @@ impl Topic {
         topic
     }
 
+    /// Gives it more partitions, so many in all.
+    pub fn grow(&self, count: i32) {
+        let grown = CreatePartitionsTopic { name: self.name.clone(), count, assignments: None };
+        let request = CreatePartitionsRequest { topics: vec![grown], timeout_ms: 30_000, ..Default::default() };
+        assert_eq!(Wire::controller().ask(&request).results[0].error_code, ErrorCode::NONE);
+    }
+
+    /// Deletes it.
+    pub fn delete(&self) {
+        let topic = DeleteTopicState { name: Some(self.name.clone()), ..Default::default() };
+        let request = DeleteTopicsRequest { topics: vec![topic], timeout_ms: 30_000, ..Default::default() };
+        assert_eq!(Wire::controller().ask(&request).responses[0].error_code, ErrorCode::NONE);
+    }
+
     /// One that does not exist.
     pub fn missing(name: &str) -> Self {
         Self { name: unique(name), id: Uuid([7; 16]) }
