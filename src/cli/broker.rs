@@ -36,11 +36,12 @@ pub(super) struct Typed {
     #[arg(long, value_name = "SIZE", help_heading = "Topics", verbatim_doc_comment)]
     retention: Option<OsString>,
 
-    /// Keeps topics, records, committed positions and producers' states in this directory, over restarts. What is
-    /// acknowledged is with the operating system: it survives kill -9, but perhaps not a loss of power
-    /// [default: in memory only]
+    /// Keeps topics, messages and positions in this directory, for the next start. What is acknowledged survives
+    /// the end of the process, kill -9 included: it has been handed to the system, which writes it to the disk. It
+    /// is forced onto the disk when the broker is told to end, and at once when topics change
+    /// [default: all is in memory and ends with the broker]
     #[arg(long, value_name = "DIR", help_heading = "Topics", verbatim_doc_comment)]
-    data_dir: Option<OsString>,
+    data_dir: Option<PathBuf>,
 
     #[command(flatten)]
     pub(super) output: Output,
@@ -95,10 +96,13 @@ impl Typed {
             options.advertised_host = Some(given.value().to_owned());
         }
         options.auto_create_topics = !self.no_auto_create;
-        options.data_dir = self.data_dir.as_ref().map(PathBuf::from);
         if let Some(given) = flag("--retention", self.retention.as_ref())? {
             options.retention_bytes = size(&given)?;
         }
+        if self.data_dir.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+            return Err(Error::config("--data-dir: no directory, for example krs-data"));
+        }
+        options.data_dir.clone_from(&self.data_dir);
         Ok(options)
     }
 }

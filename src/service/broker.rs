@@ -54,8 +54,8 @@ fn greeting(bootstrap: &str, options: &Options) -> String {
 fn where_kept(options: &Options) -> String {
     let most = options.retention_bytes >> 20;
     match &options.data_dir {
-        None => format!("It keeps up to {most} MiB, in memory only."),
-        Some(directory) => format!("It keeps up to {most} MiB, in {}.", directory.display()),
+        None => format!("It keeps up to {most} MiB in memory."),
+        Some(directory) => format!("It keeps up to {most} MiB, in memory and in {}.", directory.display()),
     }
 }
 
