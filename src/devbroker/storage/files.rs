@@ -232,6 +232,8 @@ impl Files {
                 self.checkpoint = Some(checkpoint.clone());
                 Ok(Some((checkpoint, bases)))
             }
+            // Its first write failed.
+            None if bases.is_empty() => Ok(None),
             None => {
                 log::warn!("{} is not as it was written: the log alone says where it starts", file.display());
                 Ok(Some((Checkpoint::default(), bases)))
