@@ -64,6 +64,17 @@ pub(super) struct Kind {
     /// [default: 4.3]
     #[arg(id = "as", long = "as", value_name = "VERSION", help_heading = "Trouble", verbatim_doc_comment)]
     version: Option<OsString>,
+
+    /// Goes wrong on purpose: WHERE:WHAT,WHEN, as in produce:error=NOT_LEADER_OR_FOLLOWER,every=50 or
+    /// broker=2,down=5s,after=10s; repeatable, and the README has them all
+    #[arg(
+        long = "fault",
+        value_name = "FAULT",
+        help_heading = "Trouble",
+        action = clap::ArgAction::Append,
+        verbatim_doc_comment
+    )]
+    faults: Vec<OsString>,
 }
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:9092";
@@ -114,6 +125,11 @@ impl Kind {
             let known = Version::ALL.into_iter().find(|version| version.name() == given.value());
             options.version =
                 known.ok_or_else(|| given.error("no Kafka whose versions are known: 2.4, 3.9 or 4.3", "3.9"))?;
+        }
+        for typed in &self.faults {
+            if let Some(given) = flag("--fault", Some(typed))? {
+                options.faults.push(given.value().parse()?);
+            }
         }
         Ok(options)
     }
