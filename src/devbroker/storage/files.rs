@@ -161,7 +161,8 @@ impl Files {
 
     /// Keeps this beside the log, if it is not kept already.
     pub(in crate::devbroker) fn keep(&mut self, now: Checkpoint) -> io::Result<()> {
-        if self.checkpoint.as_ref() == Some(&now) {
+        // Nothing at all is what is found where there are no files.
+        if self.checkpoint.as_ref().map_or(now == Checkpoint::default(), |kept| *kept == now) {
             return Ok(());
         }
         let kept = self.try_keep(now);
