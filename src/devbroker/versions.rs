@@ -31,7 +31,11 @@ impl Version {
 
 /// The offered versions of each API.
 #[derive(Clone, Debug)]
-pub(super) struct Offered(Vec<Offer>);
+pub(super) struct Offered {
+    offers: Vec<Offer>,
+    /// Whether there are the groups of KIP-848, which Kafka tells as a feature (`group.version`), and clients look at that.
+    pub(super) consumer_groups: bool,
+}
 
 /// One API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,16 +58,18 @@ impl Offered {
             let lowest = if *key == ApiKey::Produce { min } else { served.min };
             Some(Offer { key: *key, told: VersionRange::new(lowest, served.max), served })
         });
-        Self(offers.collect())
+        let offers: Vec<Offer> = offers.collect();
+        let consumer_groups = offers.iter().any(|offer| offer.key == ApiKey::ConsumerGroupHeartbeat);
+        Self { offers, consumer_groups }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Offer> {
-        self.0.iter()
+        self.offers.iter()
     }
 
     /// Whether this version of this API is served.
     pub(super) fn serves(&self, key: ApiKey, version: i16) -> bool {
-        self.0.iter().any(|offer| offer.key == key && offer.served.contains(version))
+        self.offers.iter().any(|offer| offer.key == key && offer.served.contains(version))
     }
 }
 
