@@ -27,7 +27,7 @@
 //! | `sessions.rs` | fetch sessions (KIP-227) |
 //! | `groups/` | consumer groups and their positions |
 //! | `storage/` | what is kept on disk, and how it comes back |
-//! | `config.rs`, `versions.rs` | settings of topics; which versions are offered |
+//! | `config/`, `versions.rs` | settings of topics and brokers; which versions are offered |
 //!
 //! It uses the layers `protocol`, `record` and `net`, the words of `config` for what is wrongly written, and nothing else of
 //! the client.
