@@ -66,6 +66,7 @@ fn every_answer_is_the_one_that_kafka_gives() {
 fn devbroker() -> (DevBroker, String) {
     let mut options = Options::default();
     options.auto_create_topics = false;
+    options.partitions = 1;
     let broker = DevBroker::start(options).expect("the development broker starts");
     let address = broker.bootstrap();
     (broker, address)
