@@ -541,7 +541,7 @@ fn such_a_group_is_listed_and_described_from_its_beginning_to_its_end() {
         assert_eq!((&told.member_id, told.member_epoch), (&member.id, member.epoch), "version {version}");
         assert_eq!((told.instance_id.as_deref(), &*told.client_id), (Some("one"), "conformance"), "version {version}");
         assert!(told.client_host.starts_with('/'), "version {version}: {}", told.client_host);
-        assert_eq!(told.subscribed_topic_names, [topic.name.clone()], "version {version}");
+        assert_eq!(told.subscribed_topic_names, std::slice::from_ref(&topic.name), "version {version}");
         for assignment in [&told.assignment, &told.target_assignment] {
             assert_eq!(assignment.topic_partitions.len(), 1, "version {version}");
             let found = &assignment.topic_partitions[0];
