@@ -10,6 +10,10 @@
 //! The real one is a single node with the settings of `scripts/kafka --auto-create false`. Requests and answers pass
 //! through this crate's own codec, which has tests of its own against other implementations.
 //!
+//! Left out is what the development broker refuses on purpose: transactions, with what belongs to them (coordinators of
+//! transactional ids, Produce with such an id). Left out, too, is what Kafka itself answers never or fails of; where it would
+//! stand a comment says so.
+//!
 //! | file | holds |
 //! | --- | --- |
 //! | `stream/` | the requests, in order |
