@@ -7,7 +7,19 @@ export CARGO_TERM_COLOR := env("CARGO_TERM_COLOR", "auto")
 default:
     @{{ just_executable() }} --justfile {{ quote(justfile()) }} --list --unsorted
 
-# Kafka at localhost:9092, ready when this returns: in Docker, or from Apache's jars without an engine; `just up 3` for three brokers
+# Everything at once with nothing but Rust: a broker of its own, receiver and sender; `just demo --for 10s`
+[no-exit-message]
+[positional-arguments]
+demo *args:
+    @cargo run --quiet --release -- demo "$@"
+
+# The development broker in the foreground, at 127.0.0.1:9092 unless told otherwise
+[no-exit-message]
+[positional-arguments]
+broker *args:
+    @cargo run --quiet --release -- broker "$@"
+
+# Kafka at localhost:9092, ready when this returns: in Docker, else from Apache's jars, else the development broker; `just up 3` for three brokers
 up *brokers:
     @scripts/broker up {{ brokers }}
 

@@ -315,6 +315,71 @@ fn the_list_of_properties_is_complete_and_shows_the_services_defaults() {
     assert!(text.contains("[default: 5000] [env: MESSAGE_TIMEOUT_MS]"), "{text}");
 }
 
+#[cfg(feature = "devbroker")]
+fn broker(words: &[&str]) -> crate::devbroker::Options {
+    match plan(&[&["krs", "broker"], words].concat(), &[("KAFKA_BROKERS", "b:1")]).unwrap().job {
+        Job::Broker(options) => options,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[cfg(feature = "devbroker")]
+#[test]
+fn the_broker_listens_where_clients_look_first_unless_told_otherwise() {
+    use crate::devbroker::Version;
+    let options = broker(&[]);
+    assert_eq!((options.host.as_str(), options.port, options.brokers, options.partitions), ("127.0.0.1", 9092, 1, 3));
+    assert!(options.auto_create_topics && options.retention_bytes == 256 << 20 && options.version == Version::V4_3);
+    let options = broker(&["-l", "[::1]:0", "--brokers", "3", "--partitions", "6", "--no-auto-create", "--as", "2.4"]);
+    assert_eq!((options.host.as_str(), options.port, options.brokers, options.partitions), ("::1", 0, 3, 6));
+    assert!(!options.auto_create_topics && options.version == Version::V2_4);
+    let options = broker(&["--listen", "0.0.0.0:19092", "--advertise", "kafka.local", "--retention", "1gb"]);
+    assert_eq!((options.advertised_host.as_deref(), options.retention_bytes), (Some("kafka.local"), 1 << 30));
+    for (words, told) in [
+        (["--listen", "9092"], "--listen 9092: not host:port; for example --listen 127.0.0.1:9092"),
+        (["--listen", "a:b:1"], "--listen a:b:1: not host:port; for example --listen 127.0.0.1:9092"),
+        (
+            ["--listen", "localhost:65536"],
+            "--listen localhost:65536: not host:port; for example --listen 127.0.0.1:9092",
+        ),
+        (["--as", "3.8"], "--as 3.8: no Kafka whose versions are known: 2.4, 3.9 or 4.3; for example --as 3.9"),
+        (["--brokers", "0"], "--brokers 0: out of range, 1 to 100 is possible; for example --brokers 3"),
+        (["--retention", "5kB"], "--retention 5kB: at least 1MB; for example --retention 256MB"),
+        (
+            ["--retention", "lots"],
+            "--retention lots: not a size: a whole number and kB, MB or GB; for example --retention 256MB",
+        ),
+        (
+            ["--advertise", "h:1"],
+            "--advertise h:1: not a host name without a port; for example --advertise kafka.local",
+        ),
+    ] {
+        assert_eq!(complaint(&[&["krs", "broker"], &words[..]].concat(), &[]), told);
+    }
+}
+
+#[cfg(feature = "devbroker")]
+#[test]
+fn the_demo_needs_nothing_and_may_end_by_itself() {
+    let demo = |words: &[&str], variables: &[(&str, &str)]| match plan(&[&["krs", "demo"], words].concat(), variables)
+        .unwrap()
+        .job
+    {
+        Job::Demo(options) => options,
+        other => panic!("{other:?}"),
+    };
+    let options = demo(&[], &[("KAFKA_BROKERS", "b:1")]);
+    assert_eq!((options.broker.port, options.duration, options.interval), (0, None, MS(100)));
+    let options = demo(&["--for", "10s", "--brokers", "2"], &[("SEND_INTERVAL_MS", "7"), ("STATS_INTERVAL_MS", "0")]);
+    assert_eq!((options.duration, options.interval, options.stats_interval), (Some(MS(10_000)), MS(7), None));
+    assert_eq!(options.broker.brokers, 2);
+    assert_eq!(
+        complaint(&["krs", "demo", "--for", "10"], &[]),
+        "--for 10: not a time: a whole number and ms, s, m or h; for example --for 10s"
+    );
+    assert!(complaint(&["krs", "demo", "-b", "x:1"], &[]).starts_with("-b: no such flag"));
+}
+
 #[cfg(feature = "bench")]
 #[test]
 fn bench_needs_a_topic_and_takes_the_rest_from_its_defaults() {
@@ -340,7 +405,7 @@ proptest! {
     fn no_word_and_no_variable_panics(
         words in proptest::collection::vec(prop_oneof![
             proptest::collection::vec(any::<u8>(), 0..12),
-            "(-b|-t|-i|-n|-X|--count|--partitions|--topic|send|receive|bench|produce|consume|[0-9]{1,20}|a=b|--log-format|json)"
+            "(-b|-t|-i|-n|-X|--count|--partitions|--topic|send|receive|demo|broker|--for|--listen|--as|bench|produce|consume|[0-9]{1,20}|a=b|--log-format|json)"
                 .prop_map(String::into_bytes),
         ], 0..8),
         variables in proptest::collection::vec((

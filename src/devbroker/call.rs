@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::cluster::Cluster;
+use super::groups::Asker;
 use crate::kafka::protocol::{ErrorCode, Frame, Request, Uuid};
 use crate::sync::lock;
 
@@ -47,26 +48,57 @@ pub(super) trait Handler: Request {
     fn subject(&self) -> Subject<'_> {
         Subject::default()
     }
+
+    /// The topics that it knows by their id only.
+    fn topic_ids(&self) -> Vec<Uuid> {
+        Vec::new()
+    }
+
+    /// The fetch session whose topics it does not repeat; 0 is none.
+    fn session(&self) -> i32 {
+        0
+    }
 }
 
 /// What a request is about.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Subject<'a> {
     pub(super) topics: Vec<&'a str>,
-    /// Topics that it does not name.
-    pub(super) ids: Vec<Uuid>,
-    /// The fetch session whose topics it does not repeat; 0 is none.
-    pub(super) session: i32,
     pub(super) group: Option<&'a str>,
 }
 
 impl<'a> Subject<'a> {
     pub(super) fn group(group: &'a str) -> Self {
-        Self { group: Some(group), ..Self::default() }
+        Self { topics: Vec::new(), group: Some(group) }
     }
 
     pub(super) fn topics(topics: impl IntoIterator<Item = &'a str>) -> Self {
-        Self { topics: topics.into_iter().collect(), ..Self::default() }
+        Self { topics: topics.into_iter().collect(), group: None }
+    }
+}
+
+impl Call<'_> {
+    /// Whether the broker that was asked has this group.
+    ///
+    /// # Errors
+    /// INVALID_GROUP_ID or NOT_COORDINATOR.
+    pub(super) fn check_group(&self, group: &str) -> Result<(), ErrorCode> {
+        if group.is_empty() { Err(ErrorCode::INVALID_GROUP_ID) } else { self.check_coordinator(group) }
+    }
+
+    /// As [`check_group`](Self::check_group), where the id may be empty: for positions without a group.
+    ///
+    /// # Errors
+    /// NOT_COORDINATOR.
+    pub(super) fn check_coordinator(&self, group: &str) -> Result<(), ErrorCode> {
+        match self.cluster.coordinator(group) {
+            Some(node) if node.id == self.node => Ok(()),
+            _ => Err(ErrorCode::NOT_COORDINATOR),
+        }
+    }
+
+    pub(super) fn asker(&self) -> Asker<'_> {
+        Asker { version: self.version, client: self.client }
     }
 }
 
@@ -92,6 +124,17 @@ pub(super) enum Outcome {
     Close,
     /// Answers nothing any more, until the client closes.
     Mute,
+}
+
+impl<T> Reply<T> {
+    /// Works over the answer, if there is one.
+    pub(super) fn map<U>(self, work: impl FnOnce(T) -> U) -> Reply<U> {
+        match self {
+            Reply::Answer(answer) => Reply::Answer(work(answer)),
+            Reply::Silence => Reply::Silence,
+            Reply::HangUp => Reply::HangUp,
+        }
+    }
 }
 
 /// Wakes the thread of one connection.
@@ -208,6 +251,16 @@ impl<T> Promised<T> {
             if self.doorbell.wait(None) == Woken::Closed {
                 return Reply::HangUp;
             }
+        }
+    }
+
+    /// The answer, if it is there by now; with it the promise is over.
+    #[cfg(test)]
+    pub(super) fn poll(&self) -> Option<Reply<T>> {
+        match std::mem::replace(&mut *lock(&self.place), Place::Open) {
+            Place::Full(answer) => Some(Reply::Answer(answer)),
+            Place::Broken => Some(Reply::HangUp),
+            Place::Open => None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The development broker: Kafka's protocol served from within this process.
 //!
 //! For trying things out and for tests. It answers as Apache Kafka answers, over real TCP, to any client; what it keeps
-//! is in memory. It is no replacement for Kafka: one process, no replication, no security.
+//! is in memory, and on disk too if it is given a directory for that. It is no replacement for Kafka: one process, no replication, no security.
 //!
 //! ```
 //! use krs::devbroker::{DevBroker, Options};
@@ -24,7 +24,10 @@
 //! | `partition.rs`, `log.rs`, `producers.rs` | one partition: who may write, what is there, whose sequence is next |
 //! | `brokers.rs` | which of the brokers are up; stopping and starting them |
 //! | `faults/`, `control.rs` | what goes wrong on purpose; what can be done to running brokers |
+//! | `moves.rs` | which broker coordinates which group; moving leaders and coordinators |
 //! | `sessions.rs` | fetch sessions (KIP-227) |
+//! | `groups/` | consumer groups and their positions |
+//! | `storage/` | what is kept on disk, and how it comes back |
 //! | `config.rs`, `versions.rs` | settings of topics; which versions are offered |
 //!
 //! It uses the layers `protocol`, `record` and `net`, the words of `config` for what is wrongly written, and nothing else of
@@ -36,18 +39,25 @@ mod cluster;
 mod config;
 mod control;
 mod faults;
+mod groups;
 mod handlers;
 mod log;
+mod moves;
 mod partition;
 mod producers;
 mod server;
 mod sessions;
+mod storage;
 mod versions;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 pub use self::faults::{Fault, FaultId};
+pub use self::groups::GroupOptions;
+#[doc(hidden)]
+pub use self::storage::fuzz;
 pub use self::versions::Version;
 
 use self::brokers::Brokers;
@@ -80,8 +90,18 @@ pub struct Options {
     pub auto_create_topics: bool,
     /// Bytes that all logs together may hold; beyond, the oldest batches go. Default 256 MiB.
     pub retention_bytes: usize,
+    /// Where topics, logs, committed offsets and producers are kept, to be there again at the next start: a directory
+    /// that is missing or empty, or that an earlier broker wrote; one broker uses it at a time. Default none: everything
+    /// is gone when the broker ends.
+    ///
+    /// What is acknowledged has been handed to the operating system, as in Kafka: it survives the end of the process,
+    /// kill -9 included, but not always a loss of power. Everything is forced onto the disk when the broker is stopped,
+    /// and changes of topics at once.
+    pub data_dir: Option<PathBuf>,
     /// The Kafka whose versions are offered. Default 4.3.
     pub version: Version,
+    /// How consumer groups are run.
+    pub groups: GroupOptions,
     /// What goes wrong from the start on.
     pub faults: Vec<Fault>,
 }
@@ -96,7 +116,9 @@ impl Default for Options {
             partitions: 3,
             auto_create_topics: true,
             retention_bytes: 256 << 20,
+            data_dir: None,
             version: Version::default(),
+            groups: GroupOptions::default(),
             faults: Vec::new(),
         }
     }
@@ -116,13 +138,13 @@ impl DevBroker {
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an impossible option, [`ErrorKind::Io`](crate::ErrorKind::Io)
-    /// for an address that cannot be listened at.
+    /// for an address that cannot be listened at; either of them for a data directory that cannot be used.
     pub fn start(options: Options) -> Result<Self> {
         if !(1..=100).contains(&options.brokers) {
             return Err(crate::Error::config(format!("{} brokers: 1 to 100 are possible", options.brokers)));
         }
         let faults = options.faults.clone();
-        let cluster = Arc::new(Cluster::new(options));
+        let cluster = Arc::new(Cluster::new(options)?);
         let brokers = Arc::new(Brokers::new(Arc::clone(&cluster)));
         let mut broker = Self { brokers, timed: Mutex::default(), timer: None, cluster };
         for node in broker.brokers.chosen(None) {
@@ -142,7 +164,7 @@ impl DevBroker {
         nodes.iter().map(|node| format!("{}:{}", node.host, node.port)).collect::<Vec<_>>().join(",")
     }
 
-    /// Ends all connections and waits for their threads.
+    /// Ends all connections and waits for their threads; what is kept on disk is forced onto it.
     pub fn stop(self) {}
 }
 
@@ -154,6 +176,7 @@ impl Drop for DevBroker {
         if let Some(timer) = self.timer.take() {
             threads::join(timer);
         }
+        self.cluster.close();
     }
 }
 
@@ -166,7 +189,12 @@ impl std::fmt::Debug for DevBroker {
 /// Does what falls due without anybody asking.
 fn keep_time(cluster: &Cluster) {
     let mut cleaning = Instant::now() + CLEANING;
-    while cluster.timer.wait(Some(cleaning)) != Woken::Closed {
+    loop {
+        let groups = lock(&cluster.groups).tick(Instant::now(), cluster);
+        let next = groups.map_or(cleaning, |groups| groups.min(cleaning));
+        if cluster.timer.wait(Some(next)) == Woken::Closed {
+            return;
+        }
         if Instant::now() >= cleaning {
             cleaning = Instant::now() + CLEANING;
             cluster.clean(cluster::now_ms());

@@ -51,9 +51,15 @@ impl Handler for FetchRequest {
     }
 
     fn subject(&self) -> Subject<'_> {
-        let ids = self.topics.iter().map(|topic| topic.topic_id).collect();
-        let named = Subject::topics(self.topics.iter().map(|topic| topic.topic.as_str()));
-        Subject { ids, session: self.session_id, ..named }
+        Subject::topics(self.topics.iter().map(|topic| topic.topic.as_str()))
+    }
+
+    fn topic_ids(&self) -> Vec<Uuid> {
+        self.topics.iter().map(|topic| topic.topic_id).collect()
+    }
+
+    fn session(&self) -> i32 {
+        self.session_id
     }
 }
 

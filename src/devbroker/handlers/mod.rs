@@ -33,13 +33,25 @@ macro_rules! apis {
 
 apis! {
     api_versions: ApiVersionsRequest;
+    consumer_group_describe: ConsumerGroupDescribeRequest;
+    consumer_group_heartbeat: ConsumerGroupHeartbeatRequest;
     create_topics: CreateTopicsRequest;
+    delete_groups: DeleteGroupsRequest;
+    describe_groups: DescribeGroupsRequest;
     fetch: FetchRequest;
     find_coordinator: FindCoordinatorRequest;
+    heartbeat: HeartbeatRequest;
     init_producer_id: InitProducerIdRequest;
+    join_group: JoinGroupRequest;
+    leave_group: LeaveGroupRequest;
+    list_groups: ListGroupsRequest;
     list_offsets: ListOffsetsRequest;
     metadata: MetadataRequest;
+    offset_commit: OffsetCommitRequest;
+    offset_delete: OffsetDeleteRequest;
+    offset_fetch: OffsetFetchRequest;
     produce: ProduceRequest;
+    sync_group: SyncGroupRequest;
 }
 
 /// Answers one request.

@@ -163,6 +163,9 @@ impl Fetcher<'_> {
             }
         };
         drop(core);
+        if answers.iter().any(Answer::is_refusal) {
+            self.shared.app.notify_all();
+        }
         if refresh {
             self.shared.cluster.request_refresh();
         }

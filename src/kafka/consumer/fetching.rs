@@ -84,6 +84,11 @@ impl Answer {
             _ => 0,
         }
     }
+
+    /// Whether it brings no batches, not even none: then there may be an error to tell of.
+    pub fn is_refusal(&self) -> bool {
+        !matches!(self.outcome, Outcome::Batches { .. })
+    }
 }
 
 impl Core {

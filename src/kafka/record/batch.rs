@@ -290,6 +290,14 @@ pub(crate) fn checksum(batch: &[u8]) -> u32 {
     crc_fast::crc32_iscsi(&batch[field::ATTRIBUTES..])
 }
 
+/// Whether these bytes are one batch with a right checksum, whatever its fields say.
+#[cfg(feature = "devbroker")]
+pub(crate) fn is_intact(bytes: &[u8]) -> bool {
+    bytes.len() >= HEADER_LEN
+        && usize::try_from(i32::from_be_bytes(array(bytes, field::LENGTH))) == Ok(bytes.len() - field::LENGTH_END)
+        && u32::from_be_bytes(array(bytes, field::CRC)) == checksum(bytes)
+}
+
 /// The latest timestamp of a whole batch.
 #[cfg(feature = "devbroker")]
 pub(crate) fn max_timestamp(batch: &[u8]) -> i64 {
