@@ -112,6 +112,17 @@ pub(super) enum Reply<T> {
     HangUp,
 }
 
+impl<T> Reply<T> {
+    /// Works over the answer, if there is one.
+    pub(super) fn map<U>(self, work: impl FnOnce(T) -> U) -> Reply<U> {
+        match self {
+            Reply::Answer(answer) => Reply::Answer(work(answer)),
+            Reply::Silence => Reply::Silence,
+            Reply::HangUp => Reply::HangUp,
+        }
+    }
+}
+
 /// What a connection does once a request is dealt with.
 #[derive(Debug)]
 pub(super) enum Outcome {
@@ -124,17 +135,6 @@ pub(super) enum Outcome {
     Close,
     /// Answers nothing any more, until the client closes.
     Mute,
-}
-
-impl<T> Reply<T> {
-    /// Works over the answer, if there is one.
-    pub(super) fn map<U>(self, work: impl FnOnce(T) -> U) -> Reply<U> {
-        match self {
-            Reply::Answer(answer) => Reply::Answer(work(answer)),
-            Reply::Silence => Reply::Silence,
-            Reply::HangUp => Reply::HangUp,
-        }
-    }
 }
 
 /// Wakes the thread of one connection.

@@ -1,9 +1,9 @@
 //! What the brokers of one process share: who they are, the topics, and where everything is led.
 //!
-//! Locks are taken in the order groups, changing, nodes, topics, a partition's state; none of them while another partition's is held.
+//! Locks are taken in the order changing, groups, nodes, topics, a partition's state; none of them while another partition's is held.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
@@ -33,7 +33,7 @@ pub(super) struct Cluster {
     pub(super) offered: Offered,
     pub(super) id: String,
     /// Changed through [`with_groups`](Self::with_groups).
-    pub(super) groups: Mutex<Groups>,
+    groups: Mutex<Groups>,
     nodes: Mutex<BTreeMap<i32, Node>>,
     topics: RwLock<Topics>,
     pub(super) sessions: Mutex<Sessions>,
@@ -189,6 +189,13 @@ impl Cluster {
             }
         }
         *lock(&self.producer_ids) = ProducerIds { next: next_producer_id, reserved: next_producer_id };
+        let positions = storage.take_positions();
+        let topics: BTreeSet<String> = positions.iter().map(|position| position.topic.clone()).collect();
+        self.with_groups(|groups, now| {
+            groups.restore(now, positions);
+            let gone = topics.iter().filter(|topic| self.topic(topic).is_none());
+            gone.for_each(|topic| groups.topic_deleted(topic));
+        });
         Ok(())
     }
 
@@ -266,14 +273,26 @@ impl Cluster {
         self.for_each_partition(|partition| partition.state().producers.forget());
     }
 
-    /// Works on the groups, now, and sees to it that the timer knows when something there ends.
+    /// Works on the groups, now, and sees to it that the timer knows when something there ends and that changed
+    /// positions are kept.
     pub(super) fn with_groups<T>(&self, work: impl FnOnce(&mut Groups, Instant) -> T) -> T {
         let mut groups = lock(&self.groups);
         let result = work(&mut groups, Instant::now());
+        // What fails is tried again the next time.
+        let _ = self.keep_positions(&mut groups);
         if groups.hurries() {
             self.timer.ring();
         }
         result
+    }
+
+    /// Keeps changed positions on disk, which must be before they are acknowledged.
+    ///
+    /// # Errors
+    /// NOT_COORDINATOR, as Kafka answers: the member tries again.
+    pub(super) fn keep_positions(&self, groups: &mut Groups) -> Result<(), ErrorCode> {
+        let Some(storage) = &self.storage else { return Ok(()) };
+        groups.keep(|changes, all| storage.keep_positions(changes, all)).map_err(|_| ErrorCode::NOT_COORDINATOR)
     }
 
     pub(super) fn topic(&self, name: &str) -> Option<Arc<Topic>> {
@@ -401,7 +420,7 @@ impl Cluster {
             let freed = partition.state().end();
             self.shrunk(freed);
         }
-        lock(&self.groups).topic_deleted(&topic.name);
+        self.with_groups(|groups, _| groups.topic_deleted(&topic.name));
         Ok(())
     }
 

@@ -58,7 +58,7 @@ impl DevBroker {
 
     /// The ids of the members of a group.
     pub fn members(&self, group: &str) -> Vec<String> {
-        lock(&self.cluster.groups).members(group).into_iter().collect()
+        self.cluster.with_groups(|groups, _| groups.members(group).into_iter().collect())
     }
 
     /// Ends the session of a member of a group, as if nothing had been heard of it for too long. `false` if the group

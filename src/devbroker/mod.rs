@@ -190,7 +190,7 @@ impl std::fmt::Debug for DevBroker {
 fn keep_time(cluster: &Cluster) {
     let mut cleaning = Instant::now() + CLEANING;
     loop {
-        let groups = lock(&cluster.groups).tick(Instant::now(), cluster);
+        let groups = cluster.with_groups(|groups, now| groups.tick(now, cluster));
         let next = groups.map_or(cleaning, |groups| groups.min(cleaning));
         if cluster.timer.wait(Some(next)) == Woken::Closed {
             return;

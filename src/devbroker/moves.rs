@@ -34,13 +34,14 @@ impl Cluster {
 
     /// Makes a change after which groups may be coordinated elsewhere: members that wait for an answer are sent there.
     pub(super) fn moving_coordinators(&self, change: impl FnOnce()) {
-        let mut groups = lock(&self.groups);
         let at = |group: &String| self.coordinator(group).map(|node| node.id);
-        let before: Vec<_> = groups.ids().map(|group| (group.clone(), at(group))).collect();
-        change();
-        for (group, _) in before.iter().filter(|(group, before)| at(group) != *before) {
-            groups.moved(group);
-        }
+        self.with_groups(|groups, _| {
+            let before: Vec<_> = groups.ids().map(|group| (group.clone(), at(group))).collect();
+            change();
+            for (group, _) in before.iter().filter(|(group, before)| at(group) != *before) {
+                groups.moved(group);
+            }
+        });
     }
 
     /// Makes this broker the coordinator of a group.
@@ -49,7 +50,9 @@ impl Cluster {
     /// It is not up.
     pub(super) fn move_coordinator(&self, group: &str, node: i32) -> Result<()> {
         self.up(node)?;
-        self.moving_coordinators(|| drop(lock(&self.coordinators).moved.insert(group.to_owned(), node)));
+        self.moving_coordinators(|| {
+            lock(&self.coordinators).moved.insert(group.to_owned(), node);
+        });
         Ok(())
     }
 

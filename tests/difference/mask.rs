@@ -11,6 +11,11 @@ use krs::kafka::protocol::Uuid;
 
 /// Text no longer than this stays on one line.
 const WIDTH: usize = 110;
+/// Strings longer than this are shown by their length.
+const LONG: usize = 200;
+
+/// Fields that are shown only where they tell something: tagged fields, which most answers do without.
+const TELLING: &[&str] = &["diverging_epoch", "current_leader", "snapshot_id", "node_endpoints"];
 
 pub struct Mask {
     /// Text and what stands for it; the longest first.
@@ -74,7 +79,9 @@ impl Mask {
     fn mask(&self, name: &str, value: &mut Value) {
         match value {
             Value::Struct(fields) => {
-                fields.retain(|(name, _)| name != "throttle_time_ms");
+                fields.retain(|(name, value)| {
+                    name != "throttle_time_ms" && !(TELLING.contains(&&**name) && is_untold(value))
+                });
                 fields.iter_mut().for_each(|(name, value)| self.mask(name, value));
             }
             Value::List(values) => {
@@ -85,8 +92,24 @@ impl Mask {
                 }
             }
             Value::Text(text) => match name {
-                "error_message" | "batch_index_error_message" | "host" | "cluster_id" if !text.is_empty() => {
-                    *value = Value::Atom(format!("<{}>", name.rsplit('_').next().unwrap_or(name)));
+                "error_message"
+                | "batch_index_error_message"
+                | "documentation"
+                | "host"
+                | "client_host"
+                | "cluster_id"
+                    if !text.is_empty() =>
+                {
+                    *value = Value::Atom(
+                        if name.ends_with("host") {
+                            "<host>"
+                        } else if name == "cluster_id" {
+                            "<cluster>"
+                        } else {
+                            "<message>"
+                        }
+                        .to_owned(),
+                    );
                 }
                 _ => *text = self.text(text),
             },
@@ -96,6 +119,9 @@ impl Mask {
 
     fn text(&self, text: &str) -> String {
         let named = self.texts.iter().fold(text.to_owned(), |text, (known, name)| text.replace(known, name));
+        if named.len() > LONG {
+            return format!("{}… {} bytes", named.chars().take(8).collect::<String>(), named.len());
+        }
         match (0..named.len()).find(|&start| named.get(start..start + 36).is_some_and(is_uuid)) {
             Some(start) => format!("{}<uuid>{}", &named[..start], &named[start + 36..]),
             None => named,
@@ -112,7 +138,7 @@ impl Mask {
                 }
             },
             ("port", Ok(1..)) => "<port>".to_owned(),
-            ("log_append_time_ms", Ok(0..)) => "<time>".to_owned(),
+            ("log_append_time_ms" | "last_timestamp", Ok(0..)) => "<time>".to_owned(),
             ("finalized_features_epoch", Ok(0..)) => "<epoch>".to_owned(),
             (
                 "node_id"
@@ -133,6 +159,15 @@ impl Mask {
                 .map_or_else(|| atom.to_owned(), |(_, name)| name.clone()),
             _ => atom.to_owned(),
         }
+    }
+}
+
+/// What such a field has when it does not travel.
+fn is_untold(value: &Value) -> bool {
+    match value {
+        Value::Struct(fields) => fields.iter().all(|(_, value)| matches!(value, Value::Atom(atom) if atom == "-1")),
+        Value::List(values) => values.is_empty(),
+        Value::Text(_) | Value::Atom(_) => false,
     }
 }
 

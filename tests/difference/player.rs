@@ -12,7 +12,7 @@ use krs::kafka::protocol::{ApiKey, Bytes, Request, Uuid, frame};
 use crate::batches;
 use crate::connection::{Connection, Reply};
 use crate::mask::Mask;
-use crate::recording::{Key, Step};
+use crate::recording::{Key, Step, Version};
 
 /// What the stream calls itself.
 pub const CLIENT_ID: &str = "difference";
@@ -30,6 +30,8 @@ pub struct Player {
     connections: HashMap<&'static str, Connection>,
     correlation: i32,
     pub mask: Mask,
+    /// Which version the steps are about, whatever their own is.
+    pass: Option<i16>,
     steps: Vec<Step>,
     keys: BTreeSet<Key>,
 }
@@ -63,6 +65,7 @@ impl Player {
             connections: HashMap::new(),
             correlation: 0,
             mask: Mask::new(&format!("-{run}")),
+            pass: None,
             steps: Vec::new(),
             keys: BTreeSet::new(),
         }
@@ -70,6 +73,16 @@ impl Player {
 
     pub fn into_steps(self) -> Vec<Step> {
         self.steps
+    }
+
+    /// The steps to come are about this version of an API, also those that are requests of another one.
+    pub fn pass(&mut self, version: i16) {
+        self.pass = Some(version);
+    }
+
+    /// The steps to come are about no version in particular.
+    pub fn end_of_passes(&mut self) {
+        self.pass = None;
     }
 
     /// A name that belongs to this run.
@@ -118,6 +131,18 @@ impl Player {
         self.receive_known::<R>(pending, learn)
     }
 
+    /// Learns from the answer, and notes what the edit leaves of it.
+    pub fn ask_edited<R: Asked>(
+        &mut self,
+        title: &str,
+        version: i16,
+        request: &R,
+        edit: impl FnOnce(&mut Self, &mut R::Response),
+    ) {
+        let pending = self.send_on(MAIN, title, version, request);
+        self.receive_noting::<R>(pending, edit);
+    }
+
     /// Sends a request whose answer comes later.
     pub fn send_on<R: Asked>(&mut self, connection: &'static str, title: &str, version: i16, request: &R) -> Pending {
         self.send_bytes_on(connection, title, version, &Self::frame(request, version))
@@ -137,13 +162,7 @@ impl Player {
         self.receive_noting::<R>(pending, |player, answer| learn(player, answer))
     }
 
-    /// Sends these bytes, a frame with its size, as if they were an `R`, and notes what comes back.
-    pub fn ask_bytes<R: Asked>(&mut self, title: &str, version: i16, bytes: &[u8]) -> R::Response {
-        let pending = self.send_bytes_on(MAIN, title, version, bytes);
-        self.receive::<R>(pending)
-    }
-
-    /// As [`ask_bytes`](Self::ask_bytes), and as [`ask_part`](Self::ask_part).
+    /// Sends these bytes, a frame with its size, as if they were an `R`, and notes what the edit leaves of the answer.
     pub fn ask_bytes_part<R: Asked>(
         &mut self,
         title: &str,
@@ -167,12 +186,13 @@ impl Player {
         };
         self.connections.remove(MAIN);
         let api = ApiKey::from_code(api).map_or(format!("API {api}"), |key| key.to_string());
+        let version = Version { own: version, pass: version };
         self.note(Key { api, title: title.to_owned(), version }, outcome);
     }
 
     /// Sends a request that is not answered; the answer to another one behind it shows that.
     pub fn ask_without_answer<R: Asked>(&mut self, title: &str, version: i16, request: &R) {
-        let key = Self::key::<R>(title, version);
+        let key = self.key::<R>(title, version);
         let asked = self.send_on(MAIN, title, version, request).correlation;
         let ping = self.send_on(MAIN, "", 0, &ApiVersionsRequest::default()).correlation;
         let outcome = match self.connection(MAIN).receive() {
@@ -224,7 +244,7 @@ impl Player {
         pending: Pending,
         before: impl FnOnce(&mut Self, &mut R::Response),
     ) -> R::Response {
-        let key = Self::key::<R>(&pending.title, pending.version);
+        let key = self.key::<R>(&pending.title, pending.version);
         let (answer, outcome) = match self.reply::<R>(&pending) {
             Ok(mut answer) => {
                 before(self, &mut answer);
@@ -263,7 +283,8 @@ impl Player {
         .to_owned()
     }
 
-    fn key<R: Request>(title: &str, version: i16) -> Key {
+    fn key<R: Request>(&self, title: &str, version: i16) -> Key {
+        let version = Version { own: version, pass: self.pass.unwrap_or(version) };
         Key { api: R::KEY.to_string(), title: title.to_owned(), version }
     }
 

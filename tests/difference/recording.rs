@@ -1,9 +1,12 @@
 //! The recording as a file, and what differs from it.
 //!
-//! A block is a line `Api v4 v5 v6: title` and below it, indented, the outcome; versions with one outcome share a block.
+//! A block is a line `Api v4 v5 v5@6: title` and below it, indented, the outcome; versions with one outcome share a
+//! block. `v5@6` is version 5 in the pass of the stream for version 6 of another API.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
+use std::num::ParseIntError;
+use std::str::FromStr;
 
 const INDENT: &str = "    ";
 
@@ -19,12 +22,35 @@ pub struct Step {
 pub struct Key {
     pub api: String,
     pub title: String,
-    pub version: i16,
+    pub version: Version,
+}
+
+/// The version of a request, and of which version the pass of the stream is about.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    pub pass: i16,
+    pub own: i16,
 }
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} v{}: {}", self.api, self.version, self.title)
+        write!(f, "{} {}: {}", self.api, self.version, self.title)
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pass, own } = self;
+        if pass == own { write!(f, "v{own}") } else { write!(f, "v{own}@{pass}") }
+    }
+}
+
+impl FromStr for Version {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (own, pass) = text.split_once('@').unwrap_or((text, text));
+        Ok(Self { pass: pass.parse()?, own: own.parse()? })
     }
 }
 
@@ -41,7 +67,7 @@ pub fn write(head: &str, steps: &[Step]) -> String {
         });
         write!(out, "\n{}", step.key.api).expect("a string takes everything");
         for other in same {
-            write!(out, " v{}", other.key.version).expect("a string takes everything");
+            write!(out, " {}", other.key.version).expect("a string takes everything");
             written.insert(other.key.clone());
         }
         writeln!(out, ": {}", step.key.title).expect("a string takes everything");

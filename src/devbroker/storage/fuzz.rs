@@ -18,5 +18,5 @@ pub fn recover(bytes: &[u8]) -> i64 {
 pub fn read(bytes: &[u8]) {
     let _ = topics::parse(&String::from_utf8_lossy(bytes));
     let (key, value) = bytes.split_at(bytes.len() / 2);
-    let _ = offsets::read_entry(key, value);
+    let _ = offsets::read_entry(key, Some(value));
 }

@@ -31,12 +31,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 pub(super) use self::files::{Checkpoint, Files};
-pub(super) use self::offsets::{Committed, Key};
 pub(super) use self::restore::restore;
 pub(super) use self::topics::SavedTopic;
 
 use self::directory::Directory;
 use self::offsets::Journal;
+use super::groups::{Changes, Position};
 use crate::kafka::protocol::Uuid;
 use crate::sync::lock;
 use crate::{Error, ErrorKind, Result};
@@ -52,7 +52,9 @@ const MAX_TEXT: u64 = 64 << 20;
 #[derive(Debug)]
 pub(super) struct Storage {
     directory: Directory,
-    offsets: Mutex<Journal>,
+    journal: Mutex<Journal>,
+    /// What was in it, until it is taken over.
+    positions: Mutex<Vec<Position>>,
     /// Log files that are kept open.
     open: AtomicUsize,
     /// The last write failed, and that was said.
@@ -66,8 +68,9 @@ impl Storage {
     /// It cannot be had, or what is in it is not to be understood; the text says what to do.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let directory = Directory::open(path)?;
-        let offsets = Journal::open(&directory.path.join(COMMITTED_OFFSETS))?;
-        Ok(Self { directory, offsets: Mutex::new(offsets), open: AtomicUsize::new(0), failing: AtomicBool::new(false) })
+        let (journal, positions) = Journal::open(&directory.path.join(COMMITTED_OFFSETS))?;
+        let (journal, positions) = (Mutex::new(journal), Mutex::new(positions));
+        Ok(Self { directory, journal, positions, open: AtomicUsize::new(0), failing: AtomicBool::new(false) })
     }
 
     pub(super) fn cluster_id(&self) -> &str {
@@ -147,24 +150,24 @@ impl Storage {
         }
     }
 
-    /// All committed offsets.
-    pub(super) fn committed(&self) -> Vec<(Key, Committed)> {
-        lock(&self.offsets).all()
+    /// The positions that an earlier run kept; empty when asked again.
+    pub(super) fn take_positions(&self) -> Vec<Position> {
+        std::mem::take(&mut *lock(&self.positions))
     }
 
-    /// Keeps committed offsets, and forgets those without one; all of them or none.
+    /// Keeps changes of positions, all of them or none. `all` is what is in force with them.
     ///
     /// # Errors
     /// They must not be acknowledged then.
-    pub(super) fn commit(&self, changes: &[(Key, Option<Committed>)]) -> io::Result<()> {
-        let mut journal = lock(&self.offsets);
-        let written = journal.write(changes);
+    pub(super) fn keep_positions(&self, changes: &Changes, all: impl FnOnce() -> Vec<Position>) -> io::Result<()> {
+        let mut journal = lock(&self.journal);
+        let written = journal.write(changes, all);
         self.noted(journal.path(), written)
     }
 
     /// Forces onto the disk what is not part of a partition, and lets go of the directory.
     pub(super) fn close(&self) {
-        let journal = lock(&self.offsets);
+        let journal = lock(&self.journal);
         let _ = self.noted(journal.path(), journal.sync());
         self.directory.unlock();
     }

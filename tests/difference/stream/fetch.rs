@@ -13,6 +13,7 @@ pub fn play(player: &mut Player) {
     }
     append(player, &read, 1, &Batch::of(&[&"long".repeat(100)]));
     for version in versions::<FetchRequest>() {
+        player.pass(version);
         single(player, version, &read);
         if version >= 7 {
             sessions(player, version);

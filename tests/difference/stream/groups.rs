@@ -11,9 +11,11 @@ const SESSION: i32 = 120_000;
 
 pub fn play(player: &mut Player) {
     for version in versions::<FindCoordinatorRequest>() {
+        player.pass(version);
         find(player, version);
     }
     for version in versions::<JoinGroupRequest>() {
+        player.pass(version);
         alone(player, version);
         refused_joins(player, version);
         strangers(player, version);
@@ -173,9 +175,9 @@ pub fn identity(member: &str, instance: Option<&str>) -> MemberIdentity {
 
 /// Names the part of a member id that the broker chose.
 pub fn know(player: &mut Player, member: &str, who: &str) {
-    let random = member.len().saturating_sub(36);
-    let text = member.get(random..).unwrap_or(member);
-    player.mask.know_text(text, &format!("id of {who}"));
+    if let Some(random) = member.len().checked_sub(36).and_then(|start| member.get(start..)) {
+        player.mask.know_text(random, &format!("id of {who}"));
+    }
 }
 
 /// One member from joining to leaving.
@@ -186,53 +188,50 @@ fn alone(player: &mut Player, version: i16) {
     let leave = at_most::<LeaveGroupRequest>(version);
     let joined = group.enter(player, "alone");
     let (member, generation) = (&*joined.member_id, joined.generation_id);
-    let titled = |title: &str| format!("{title}, JoinGroup {version}");
 
-    player.ask(&titled("alone, before SyncGroup"), heartbeat, &group.heartbeat(member, generation));
+    player.ask("alone, before SyncGroup", heartbeat, &group.heartbeat(member, generation));
     player.ask("alone, joins again before SyncGroup", version, &group.join(member));
-    let generation = generation + 1;
-    player.ask(&titled("alone, an old generation"), sync, &group.sync(member, generation - 1, &[(member, b"all")]));
+    player.ask("alone, an old generation", sync, &group.sync(member, generation - 1, &[(member, b"all")]));
     if sync >= 5 {
         let mut request = group.sync(member, generation, &[(member, b"all")]);
         request.protocol_type = Some("other".to_owned());
-        player.ask(&titled("alone, another protocol type"), sync, &request);
+        player.ask("alone, another protocol type", sync, &request);
         request.protocol_type = Some("consumer".to_owned());
         request.protocol_name = Some("other".to_owned());
-        player.ask(&titled("alone, another protocol"), sync, &request);
+        player.ask("alone, another protocol", sync, &request);
         request.protocol_type = None;
         request.protocol_name = None;
-        player.ask(&titled("alone, neither protocol type nor protocol"), sync, &request);
+        player.ask("alone, neither protocol type nor protocol", sync, &request);
     }
-    player.ask(&titled("alone, the leader assigns"), sync, &group.sync(member, generation, &[(member, b"all")]));
-    player.ask(&titled("alone, asks for its assignment again"), sync, &group.sync(member, generation, &[]));
-    player.ask(&titled("alone"), heartbeat, &group.heartbeat(member, generation));
-    player.ask(&titled("alone, an old generation"), heartbeat, &group.heartbeat(member, generation - 1));
-    player.ask(&titled("alone, a generation to come"), heartbeat, &group.heartbeat(member, generation + 1));
-    player.ask(&titled("alone, a member that does not exist"), heartbeat, &group.heartbeat("nobody", generation));
-    player.ask(&titled("alone, no member id"), heartbeat, &group.heartbeat("", generation));
-    player.ask("alone, the leader joins again", version, &group.join(member));
-    let generation = generation + 1;
-    player.ask(&titled("alone, no assignment for itself"), sync, &group.sync(member, generation, &[]));
+    player.ask("alone, the leader assigns", sync, &group.sync(member, generation, &[(member, b"all")]));
+    player.ask("alone, asks for its assignment again", sync, &group.sync(member, generation, &[]));
+    player.ask("alone", heartbeat, &group.heartbeat(member, generation));
+    player.ask("alone, an old generation", heartbeat, &group.heartbeat(member, generation - 1));
+    player.ask("alone, a generation to come", heartbeat, &group.heartbeat(member, generation + 1));
+    player.ask("alone, a member that does not exist", heartbeat, &group.heartbeat("nobody", generation));
+    player.ask("alone, no member id", heartbeat, &group.heartbeat("", generation));
+    let generation = player.ask("alone, the leader joins again", version, &group.join(member)).generation_id;
+    player.ask("alone, no assignment for itself", sync, &group.sync(member, generation, &[]));
     let mut changed = group.join(member);
     changed.protocols = protocols(&[("roundrobin", "d")]);
-    player.ask("alone, with other protocols", version, &changed);
-    player.ask(&titled("alone, a member that does not exist"), leave, &group.leave(leave, "nobody", None));
-    player.ask(&titled("alone, no member id"), leave, &group.leave(leave, "", None));
+    let generation = player.ask("alone, with other protocols", version, &changed).generation_id;
+    player.ask("alone, a member that does not exist", leave, &group.leave(leave, "nobody", None));
+    player.ask("alone, no member id", leave, &group.leave(leave, "", None));
     if leave >= 3 {
         let request = LeaveGroupRequest { group_id: group.id.clone(), ..Default::default() };
-        player.ask(&titled("alone, nobody"), leave, &request);
+        player.ask("alone, nobody", leave, &request);
         let members = vec![identity("nobody", None), identity(member, None), identity(member, None)];
         player.ask(
-            &titled("alone, leaves twice, with one that does not exist"),
+            "alone, leaves twice, with one that does not exist",
             leave,
             &LeaveGroupRequest { members, ..request },
         );
     } else {
-        player.ask(&titled("alone, leaves"), leave, &group.leave(leave, member, None));
+        player.ask("alone, leaves", leave, &group.leave(leave, member, None));
     }
-    player.ask(&titled("alone, after leaving"), heartbeat, &group.heartbeat(member, generation + 1));
-    player.ask(&titled("alone, after leaving"), sync, &group.sync(member, generation + 1, &[]));
-    player.ask(&titled("alone, after leaving"), leave, &group.leave(leave, member, None));
+    player.ask("alone, after leaving", heartbeat, &group.heartbeat(member, generation));
+    player.ask("alone, after leaving", sync, &group.sync(member, generation, &[]));
+    player.ask("alone, after leaving", leave, &group.leave(leave, member, None));
     player.ask("alone, joins with its old id after leaving", version, &group.join(member));
 }
 
@@ -306,7 +305,6 @@ fn two_members(player: &mut Player, version: i16) {
     let sync = at_most::<SyncGroupRequest>(version);
     let heartbeat = at_most::<HeartbeatRequest>(version);
     let leave = at_most::<LeaveGroupRequest>(version);
-    let titled = |title: &str| format!("{title}, JoinGroup {version}");
     let (leader, generation) = (&*first.member_id, first.generation_id);
     know(player, leader, "leader");
 
@@ -323,8 +321,8 @@ fn two_members(player: &mut Player, version: i16) {
     player.until(|player| {
         player.quietly(heartbeat, &group.heartbeat(leader, generation)).error_code == ErrorCode::REBALANCE_IN_PROGRESS
     });
-    player.ask(&titled("the leader, while a second member joins"), heartbeat, &group.heartbeat(leader, generation));
-    player.ask(&titled("the leader, while a second member joins"), sync, &group.sync(leader, generation, &[]));
+    player.ask("the leader, while a second member joins", heartbeat, &group.heartbeat(leader, generation));
+    player.ask("the leader, while a second member joins", sync, &group.sync(leader, generation, &[]));
     let joined = player.ask(
         "the leader joins again, for the second member",
         version,
@@ -334,19 +332,15 @@ fn two_members(player: &mut Player, version: i16) {
     let second =
         player.receive_known::<JoinGroupRequest>(waiting, |player, answer| know(player, &answer.member_id, "second"));
     let (member, generation) = (&*second.member_id, second.generation_id);
+    player.ask("the second member, before the leader has assigned", heartbeat, &group.heartbeat(member, generation));
+    let waiting = player.send_on("second", "the second member", sync, &group.sync(member, generation, &[]));
     player.ask(
-        &titled("the second member, before the leader has assigned"),
-        heartbeat,
-        &group.heartbeat(member, generation),
-    );
-    let waiting = player.send_on("second", &titled("the second member"), sync, &group.sync(member, generation, &[]));
-    player.ask(
-        &titled("the leader assigns for two"),
+        "the leader assigns for two",
         sync,
         &group.sync(leader, generation, &[(leader, b"one"), (member, b"two")]),
     );
     player.receive::<SyncGroupRequest>(waiting);
-    player.ask(&titled("the second member"), heartbeat, &group.heartbeat(member, generation));
+    player.ask("the second member", heartbeat, &group.heartbeat(member, generation));
     player.ask(
         "the second member joins again, unchanged",
         version,
@@ -362,9 +356,9 @@ fn two_members(player: &mut Player, version: i16) {
     player.until(|player| {
         player.quietly(heartbeat, &group.heartbeat(leader, generation)).error_code == ErrorCode::REBALANCE_IN_PROGRESS
     });
-    player.ask(&titled("the leader leaves"), leave, &group.leave(leave, leader, None));
+    player.ask("the leader leaves", leave, &group.leave(leave, leader, None));
     let joined = player.receive::<JoinGroupRequest>(waiting);
-    player.ask(&titled("the member that is left"), heartbeat, &group.heartbeat(member, joined.generation_id));
+    player.ask("the member that is left", heartbeat, &group.heartbeat(member, joined.generation_id));
     player.quietly(leave, &group.leave(leave, member, None));
 }
 
@@ -374,7 +368,6 @@ fn static_member(player: &mut Player, version: i16) {
     let sync = at_most::<SyncGroupRequest>(version);
     let heartbeat = at_most::<HeartbeatRequest>(version);
     let leave = at_most::<LeaveGroupRequest>(version);
-    let titled = |title: &str| format!("{title}, JoinGroup {version}");
     let instance = Some("i1".to_owned());
     let join = |member: &str| JoinGroupRequest { group_instance_id: instance.clone(), ..group.join(member) };
     let first = player.ask_known("static, joins", version, &join(""), |player, answer| {
@@ -384,39 +377,35 @@ fn static_member(player: &mut Player, version: i16) {
     let generation = first.generation_id;
     let mut assign = group.sync(member, generation, &[(member, b"all")]);
     assign.group_instance_id.clone_from(&instance);
-    player.ask(&titled("static, the leader assigns"), sync, &assign);
+    player.ask("static, the leader assigns", sync, &assign);
     let beat = |member: &str, instance: Option<&str>, generation| HeartbeatRequest {
         group_instance_id: instance.map(str::to_owned),
         ..group.heartbeat(member, generation)
     };
-    player.ask(&titled("static"), heartbeat, &beat(member, Some("i1"), generation));
-    player.ask(&titled("static, without its instance id"), heartbeat, &beat(member, None, generation));
-    player.ask(&titled("static, another instance id"), heartbeat, &beat(member, Some("i2"), generation));
-    player.ask(&titled("static, another member id"), heartbeat, &beat("nobody", Some("i1"), generation));
+    player.ask("static", heartbeat, &beat(member, Some("i1"), generation));
+    player.ask("static, without its instance id", heartbeat, &beat(member, None, generation));
+    player.ask("static, another instance id", heartbeat, &beat(member, Some("i2"), generation));
+    player.ask("static, another member id", heartbeat, &beat("nobody", Some("i1"), generation));
 
     let second = player.ask_known("static, joins anew under its instance id", version, &join(""), |player, answer| {
         know(player, &answer.member_id, "second");
     });
     let (old, member, generation) = (member, &*second.member_id, second.generation_id);
-    player.ask(&titled("static, the replaced one"), heartbeat, &beat(old, Some("i1"), generation));
-    player.ask(&titled("static, the replacing one"), heartbeat, &beat(member, Some("i1"), generation));
+    player.ask("static, the replaced one", heartbeat, &beat(old, Some("i1"), generation));
+    player.ask("static, the replacing one", heartbeat, &beat(member, Some("i1"), generation));
     let mut fenced = group.sync(old, generation, &[]);
     fenced.group_instance_id.clone_from(&instance);
-    player.ask(&titled("static, the replaced one"), sync, &fenced);
+    player.ask("static, the replaced one", sync, &fenced);
     fenced.member_id = member.to_owned();
-    player.ask(&titled("static, the replacing one"), sync, &fenced);
+    player.ask("static, the replacing one", sync, &fenced);
     player.ask("static, the replaced one joins with its old id", version, &join(old));
     player.ask("static, joins with its id, unchanged", version, &join(member));
     let changed = JoinGroupRequest { protocols: protocols(&[("range", "f")]), ..join("") };
     let third = player.ask_known("static, joins anew with other metadata", version, &changed, |player, answer| {
         know(player, &answer.member_id, "third");
     });
-    player.ask(&titled("static, an instance id that does not exist"), leave, &group.leave(leave, "", Some("i9")));
-    player.ask(&titled("static, the replaced one"), leave, &group.leave(leave, old, Some("i1")));
-    player.ask(&titled("static, by the instance id alone"), leave, &group.leave(leave, "", Some("i1")));
-    player.ask(
-        &titled("static, after it was taken out"),
-        heartbeat,
-        &beat(&third.member_id, Some("i1"), third.generation_id),
-    );
+    player.ask("static, an instance id that does not exist", leave, &group.leave(leave, "", Some("i9")));
+    player.ask("static, the replaced one", leave, &group.leave(leave, old, Some("i1")));
+    player.ask("static, by the instance id alone", leave, &group.leave(leave, "", Some("i1")));
+    player.ask("static, after it was taken out", heartbeat, &beat(&third.member_id, Some("i1"), third.generation_id));
 }

@@ -18,6 +18,7 @@ pub fn play(player: &mut Player) {
     append(player, &dated, 0, &Batch { records: vec![(TIME + 3000, b"f".to_vec())], ..Batch::default() });
 
     for version in versions::<ListOffsetsRequest>() {
+        player.pass(version);
         let name = &*dated.name;
         let mut ask = |title: &str, request: &ListOffsetsRequest| {
             player.ask(title, version, request);

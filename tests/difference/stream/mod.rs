@@ -7,12 +7,17 @@ use krs::kafka::protocol::{ApiKey, Bytes, ErrorCode, Request, Uuid};
 use crate::batches::Batch;
 use crate::player::{Player, Topic};
 
+mod cluster;
+mod configs;
+mod consumer_groups;
 mod fetch;
+mod group_admin;
 mod groups;
 mod handshake;
 mod list_offsets;
 mod offsets;
 mod produce;
+mod records;
 mod topics;
 
 /// An id that no topic has.
@@ -20,13 +25,24 @@ const NO_TOPIC: Uuid = Uuid([0xab; 16]);
 
 pub fn play(player: &mut Player) {
     prepare(player);
-    handshake::play(player);
-    topics::play(player);
-    produce::play(player);
-    fetch::play(player);
-    list_offsets::play(player);
-    groups::play(player);
-    offsets::play(player);
+    let parts = [
+        handshake::play,
+        topics::play,
+        produce::play,
+        fetch::play,
+        list_offsets::play,
+        groups::play,
+        offsets::play,
+        records::play,
+        cluster::play,
+        configs::play,
+        group_admin::play,
+        consumer_groups::play,
+    ];
+    for part in parts {
+        part(player);
+        player.end_of_passes();
+    }
 }
 
 /// The versions that Kafka 4.3.1 serves of this API.
@@ -34,7 +50,12 @@ fn versions<R: Request>() -> std::ops::RangeInclusive<i16> {
     let first = match R::KEY {
         ApiKey::Produce => 3,
         ApiKey::Fetch => 4,
-        ApiKey::ListOffsets | ApiKey::OffsetFetch | ApiKey::DeleteTopics | ApiKey::DescribeConfigs => 1,
+        ApiKey::ListOffsets
+        | ApiKey::OffsetFetch
+        | ApiKey::DeleteTopics
+        | ApiKey::DescribeConfigs
+        | ApiKey::DescribeLogDirs
+        | ApiKey::DescribeAcls => 1,
         ApiKey::OffsetCommit | ApiKey::CreateTopics | ApiKey::OffsetForLeaderEpoch => 2,
         _ => 0,
     };

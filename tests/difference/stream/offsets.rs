@@ -9,10 +9,12 @@ use crate::player::{Player, Topic};
 pub fn play(player: &mut Player) {
     let stored = topic(player, "stored", 3, &[]);
     for version in versions::<OffsetCommitRequest>() {
+        player.pass(version);
         simple_commits(player, version, &stored);
         member_commits(player, version, &stored);
     }
     for version in versions::<OffsetFetchRequest>() {
+        player.pass(version);
         fetches(player, version, &stored);
     }
 }
@@ -68,8 +70,7 @@ fn simple_commits(player: &mut Player, version: i16, stored: &Topic) {
         ask("a retention time", &OffsetCommitRequest { retention_time_ms: 1 << 30, ..sound.clone() });
     }
     let fetch = at_most::<OffsetFetchRequest>(version);
-    let title = format!("what is stored after OffsetCommit {version}");
-    player.ask(&title, fetch, &fetch_of(fetch, &group.id, Some((stored, &[0, 1, 2]))));
+    player.ask("what was committed", fetch, &fetch_of(fetch, &group.id, Some((stored, &[0, 1, 2]))));
 }
 
 /// Commits of a member, and of others to a group that has members.

@@ -19,11 +19,13 @@ pub const CONFIGS: &[&str] = &[
 
 pub fn play(player: &mut Player) {
     for version in versions::<CreateTopicsRequest>() {
+        player.pass(version);
         create(player, version);
     }
     let orders = topic(player, "orders", 3, &[]);
     let (name, unknown) = (&*orders.name, player.name("unknown"));
     for version in versions::<MetadataRequest>() {
+        player.pass(version);
         let mut ask = |title: &str, request: &MetadataRequest| player.ask(title, version, request);
         // Before version 4 a broker decides alone whether it creates a topic.
         let by_name = |names: &[&str]| MetadataRequest { allow_auto_topic_creation: version < 4, ..metadata(names) };
