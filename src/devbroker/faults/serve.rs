@@ -47,7 +47,7 @@ pub(in super::super) fn serve<R: Handler>(request: R, call: &Call<'_>, header: &
 fn meet<R: Handler>(request: &R, call: &Call<'_>) -> Option<Act> {
     let subject = request.subject();
     let topics = names(call, request, &subject);
-    let asked = Asked { node: call.node, api: R::KEY, topics: &topics, group: subject.group };
+    let asked = Asked { node: call.node, api: R::KEY, topics: &topics, group: subject.group, client: &call.client.id };
     call.cluster.faults.meet(&asked, Instant::now())
 }
 
