@@ -208,31 +208,31 @@ fn chaos_costs_nothing() {
     let seeds = std::env::var("KRS_CHAOS_SEEDS").unwrap_or_else(|_| "1,2,3,4".to_owned());
     let seeds: Vec<u64> =
         seeds.split(',').map(|seed| seed.parse().expect("KRS_CHAOS_SEEDS is a list of numbers")).collect();
+    let faults = [
+        "any:drop,p=0.01",
+        "any:drop-after,p=0.01",
+        "any:truncate,p=0.01",
+        "any:drop-inside,p=0.01",
+        "any:delay=10ms,p=0.05",
+        "produce:error=NOT_ENOUGH_REPLICAS,p=0.03",
+        "produce:error=REQUEST_TIMED_OUT,after-work,p=0.03",
+        "produce+fetch+list-offsets:error=NOT_LEADER_OR_FOLLOWER,p=0.03",
+        "produce:error=NOT_LEADER_OR_FOLLOWER,after-work,p=0.02",
+        "fetch:error=UNKNOWN_SERVER_ERROR,p=0.02",
+        "metadata:error=LEADER_NOT_AVAILABLE,p=0.05",
+        "find-coordinator+join-group+sync-group+heartbeat+offset-commit+offset-fetch:error=NOT_COORDINATOR,p=0.03",
+        "offset-commit+offset-fetch:error=COORDINATOR_LOAD_IN_PROGRESS,p=0.03",
+        "heartbeat:error=REBALANCE_IN_PROGRESS,p=0.01",
+    ];
     each(&seeds, |seed| {
         let broker = kafka_replicated(1);
-        for (place, fault) in [
-            "any:drop,p=0.01",
-            "any:drop-after,p=0.01",
-            "any:truncate,p=0.01",
-            "any:drop-inside,p=0.01",
-            "any:delay=10ms,p=0.05",
-            "produce:error=NOT_ENOUGH_REPLICAS,p=0.03",
-            "produce:error=REQUEST_TIMED_OUT,after-work,p=0.03",
-            "produce+fetch+list-offsets:error=NOT_LEADER_OR_FOLLOWER,p=0.03",
-            "produce:error=NOT_LEADER_OR_FOLLOWER,after-work,p=0.02",
-            "fetch:error=UNKNOWN_SERVER_ERROR,p=0.02",
-            "metadata:error=LEADER_NOT_AVAILABLE,p=0.05",
-            "find-coordinator+join-group+sync-group+heartbeat+offset-commit+offset-fetch:error=NOT_COORDINATOR,p=0.03",
-            "offset-commit+offset-fetch:error=COORDINATOR_LOAD_IN_PROGRESS,p=0.03",
-            "heartbeat:error=REBALANCE_IN_PROGRESS,p=0.01",
-        ]
-        .iter()
-        .enumerate()
-        {
-            inject(&broker, &format!("{fault},seed={}", seed * 100 + place as u64));
-        }
         let label = format!("seed {seed}");
         let outcomes = in_motion(&label, &broker, true, &[], |turn| {
+            if turn == 0 {
+                for (fault, place) in faults.iter().zip(0..) {
+                    inject(&broker, &format!("{fault},seed={}", seed * 100 + place));
+                }
+            }
             // What is down cannot lead.
             let (round, node) = (turn / 16, node(turn / 16 + *seed as usize));
             match turn % 16 {

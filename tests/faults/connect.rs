@@ -5,6 +5,7 @@ use std::time::Duration;
 use krs::kafka::protocol::ErrorCode;
 use krs::{Admin, Consumer, Created, ErrorKind, NewTopic, Producer, Record};
 
+use super::ledger::Promise;
 use super::produce::{Trial, all_arrive};
 use super::support::{BREAKS, LONG, PARTITIONS, Settings, config, each, inject, kafka, within};
 
@@ -36,6 +37,17 @@ fn an_answer_that_never_comes_ends_by_its_deadline() {
         .map(|trial| trial.with(&[("socket.connection.setup.timeout.ms", "300")]))
         .collect();
     all_arrive(&trials);
+}
+
+#[test]
+fn garbled_answers_do_not_spoil_the_log() {
+    let trials: Vec<_> = (1..=8)
+        .map(|seed| {
+            Trial::of(&[&format!("{}:garble,p=0.5,seed={seed}", APIS.join("+")), "produce:drop,every=7"]).late()
+        })
+        .map(|trial| trial.promising(Promise::Misled).with(&[("message.timeout.ms", "1000")]))
+        .collect();
+    each(&trials, |trial| drop(trial.run()));
 }
 
 #[test]

@@ -4,10 +4,12 @@ use std::time::{Duration, Instant};
 
 use krs::devbroker::DevBroker;
 use krs::kafka::protocol::ErrorCode;
-use krs::{Config, Consumer, ErrorKind};
+use krs::{Consumer, ErrorKind};
 
-use super::reader::{Progress, Reader, committed, member, write};
-use super::support::{BREAKS, LONG, PARTITIONS, Settings, await_that, config, each, inject, kafka_with, within};
+use super::reader::{Progress, Reader, TICK, committed, member, write};
+use super::support::{
+    BREAKS, LONG, PARTITIONS, Settings, all_partitions, config, each, inject, kafka_with, partition, within,
+};
 
 /// Records in each partition.
 const EACH: usize = 10;
@@ -256,5 +258,55 @@ fn a_member_that_falls_silent_is_replaced() {
         second.close().unwrap();
         assert_eq!(committed(&config), vec![Some(EACH as i64); PARTITIONS as usize], "{how}");
         drop(first);
+    });
+}
+
+/// Whatever the bytes say then, every call ends, and afterwards the group can be used.
+#[test]
+fn garbled_answers_are_noticed_and_survived() {
+    let seeds: Vec<u64> = (1..=10).collect();
+    each(&seeds, |seed| {
+        let broker = filled();
+        let id = inject(&broker, &format!("{}:garble,p=0.4,seed={seed}", APIS.join("+")));
+        let config = member(config(&broker)).and(&[("default.api.timeout.ms", "200")]);
+        let mut consumer = Consumer::connect(&config).unwrap();
+        consumer.subscribe(["t"]).unwrap();
+        let until = Instant::now() + Duration::from_millis(400);
+        while Instant::now() < until || broker.faults_applied(id) == 0 {
+            // What is read from where, and committed, may be anything now.
+            let _ = within(TICK, "poll", || consumer.poll(TICK));
+            let _ = within(Duration::from_millis(200), "commit", || consumer.commit());
+        }
+        let short = Duration::from_millis(100);
+        let _ = within(short, "close", || consumer.close(short));
+        broker.clear_faults();
+        let config = config.and(&[("group.id", "another"), ("default.api.timeout.ms", "10000")]);
+        let mut reader = Reader::join("afterwards", &config, &Progress::default()).unwrap();
+        reader.commit_to(EACH);
+        reader.close().unwrap();
+    });
+}
+
+#[test]
+fn every_call_ends_by_its_deadline_whatever_the_broker_does() {
+    let faults = ["any:silence", "any:drop", "any:delay=1h", "any:truncate", "any:error=COORDINATOR_LOAD_IN_PROGRESS"];
+    each(&faults, |fault| {
+        let broker = filled();
+        let config = member(config(&broker)).and(&[("default.api.timeout.ms", "300")]);
+        let mut reader = Reader::join(fault, &config, &Progress::default()).unwrap();
+        while reader.poll() == 0 {}
+        inject(&broker, fault);
+        let consumer = &mut reader.consumer;
+        let limit = Duration::from_millis(300);
+        let error = within(limit, "commit", || consumer.commit()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{fault}: {error}");
+        let error = within(limit, "committed", || consumer.committed(&all_partitions())).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{fault}: {error}");
+        consumer.seek_to_end(&[]).unwrap();
+        let error = within(limit, "position", || consumer.position(&partition(0))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{fault}: {error}");
+        within(limit, "unsubscribe", || consumer.unsubscribe()).unwrap();
+        let error = within(limit, "close", || reader.consumer.close(limit)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{fault}: {error}");
     });
 }

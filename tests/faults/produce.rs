@@ -40,7 +40,7 @@ impl Trial {
         Self { late: true, ..self }
     }
 
-    fn promising(self, promise: Promise) -> Self {
+    pub fn promising(self, promise: Promise) -> Self {
         Self { promise, ..self }
     }
 

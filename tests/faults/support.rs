@@ -118,12 +118,3 @@ pub fn within<T>(limit: Duration, what: &str, work: impl FnOnce() -> T) -> T {
     assert!(begun.elapsed() < limit + SLACK, "{what} took {:?} where {limit:?} were given", begun.elapsed());
     done
 }
-
-/// Waits for something that happens by itself.
-pub fn await_that(what: &str, condition: impl Fn() -> bool) {
-    let until = Instant::now() + LONG;
-    while !condition() {
-        assert!(Instant::now() < until, "{what} does not happen");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
