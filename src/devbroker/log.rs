@@ -186,17 +186,17 @@ impl Log {
     /// Where the records of `epoch`, or of the last epoch before it, end, and that epoch (KIP-101, KIP-320). `current`
     /// is the leader's epoch, which has no end yet. `None` if no such epoch is known.
     pub(super) fn end_of_epoch(&self, epoch: i32, current: i32) -> Option<(i32, i64)> {
+        const UNKNOWN: i32 = -1;
+        if epoch > current || epoch == UNKNOWN {
+            return None;
+        }
         if epoch == current {
             return Some((epoch, self.end));
         }
         let next = self.epochs.partition_point(|(known, _)| *known <= epoch);
-        // What lies before the first known epoch has no records any more.
-        let before = next.checked_sub(1).map(|at| self.epochs[at].0);
-        match (before, self.epochs.get(next)) {
-            (_, None) => None,
-            (Some(known), Some((_, begin))) => Some((known, *begin)),
-            (None, Some((_, begin))) => Some((epoch, *begin)),
-        }
+        let before = next.checked_sub(1).map_or(epoch, |at| self.epochs[at].0);
+        // The current epoch begins at the end, as long as nothing was appended in it.
+        Some((before, self.epochs.get(next).map_or(self.end, |(_, begin)| *begin)))
     }
 
     /// Where each leader epoch began, ascending in both.
@@ -228,5 +228,44 @@ impl Stored {
         let batch = self.batch()?;
         let found = batch.records().find(|record| record.offset >= from && wanted(record.timestamp));
         found.map(|record| (record.offset, record.timestamp))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A log with ten offsets in each of these epochs.
+    fn log(epochs: &[i32]) -> Log {
+        let mut log = Log::default();
+        for (&leader_epoch, base_offset) in epochs.iter().zip((0..).step_by(10)) {
+            let last_offset = base_offset + 9;
+            let bytes = Vec::new().into();
+            log.push(Stored { bytes, base_offset, last_offset, leader_epoch, max_timestamp: 0, appended_at: 0 });
+        }
+        log
+    }
+
+    #[test]
+    fn an_epoch_ends_where_the_next_one_begins() {
+        let log = log(&[0, 2, 3]);
+        assert_eq!(log.end_of_epoch(0, 5), Some((0, 10)));
+        assert_eq!(log.end_of_epoch(1, 5), Some((0, 10)));
+        assert_eq!(log.end_of_epoch(2, 5), Some((2, 20)));
+        // Nothing was appended in the epochs behind it yet.
+        assert_eq!(log.end_of_epoch(3, 5), Some((3, 30)));
+        assert_eq!(log.end_of_epoch(4, 5), Some((3, 30)));
+        assert_eq!(log.end_of_epoch(5, 5), Some((5, 30)));
+        assert_eq!(log.end_of_epoch(6, 5), None);
+        assert_eq!(log.end_of_epoch(-1, 5), None);
+    }
+
+    #[test]
+    fn epochs_whose_records_are_gone_end_at_the_start() {
+        let mut log = log(&[1, 2]);
+        log.delete_before(10);
+        assert_eq!(log.end_of_epoch(0, 2), Some((0, 10)));
+        assert_eq!(log.end_of_epoch(1, 2), Some((1, 10)));
+        assert_eq!(Log::default().end_of_epoch(0, 0), Some((0, 0)));
     }
 }
