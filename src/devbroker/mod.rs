@@ -24,6 +24,7 @@
 //! | `partition.rs`, `log.rs`, `producers.rs` | one partition: who may write, what is there, whose sequence is next |
 //! | `brokers.rs` | which of the brokers are up; stopping and starting them |
 //! | `faults/`, `control.rs` | what goes wrong on purpose; what can be done to running brokers |
+//! | `moves.rs` | which broker coordinates which group; moving leaders and coordinators |
 //! | `sessions.rs` | fetch sessions (KIP-227) |
 //! | `groups/` | consumer groups and their positions |
 //! | `storage/` | what is kept on disk, and how it comes back |
@@ -41,6 +42,7 @@ mod faults;
 mod groups;
 mod handlers;
 mod log;
+mod moves;
 mod partition;
 mod producers;
 mod server;

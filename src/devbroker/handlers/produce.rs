@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::super::call::{Call, Handler, Reply, Subject};
 use super::super::cluster::{Cluster, Topic, now_ms};
 use super::super::partition::{Appended, Partition, Rejected, Sound};
-use crate::kafka::protocol::ErrorCode;
 use crate::kafka::protocol::messages::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceData, PartitionProduceResponse,
     ProduceRequest, ProduceResponse, TopicProduceData, TopicProduceResponse,
 };
+use crate::kafka::protocol::{ErrorCode, Uuid};
 use crate::kafka::record::batch::{self, field};
 
 const ALL: i16 = -1;
@@ -66,9 +66,11 @@ impl Handler for ProduceRequest {
     }
 
     fn subject(&self) -> Subject<'_> {
-        let topics = self.topic_data.iter();
-        let ids = topics.clone().map(|topic| topic.topic_id).collect();
-        Subject { ids, ..Subject::topics(topics.map(|topic| topic.name.as_str())) }
+        Subject::topics(self.topic_data.iter().map(|topic| topic.name.as_str()))
+    }
+
+    fn topic_ids(&self) -> Vec<Uuid> {
+        self.topic_data.iter().map(|topic| topic.topic_id).collect()
     }
 
     fn is_answered(&self) -> bool {
