@@ -160,8 +160,11 @@ impl Member {
     }
 
     fn commit(&mut self, topic: &Topic, offset: i64) -> ErrorCode {
-        let partition =
-            OffsetCommitRequestPartition { partition_index: 0, committed_offset: offset, ..Default::default() };
+        self.commit_to(topic, 0, offset)
+    }
+
+    fn commit_to(&mut self, topic: &Topic, partition_index: i32, committed_offset: i64) -> ErrorCode {
+        let partition = OffsetCommitRequestPartition { partition_index, committed_offset, ..Default::default() };
         let request = OffsetCommitRequest {
             group_id: self.group.clone(),
             generation_id_or_member_epoch: self.epoch,
@@ -313,24 +316,40 @@ fn epochs_and_members_that_are_not_current_are_refused() {
 }
 
 #[test]
-fn an_older_epoch_is_stale_for_commits() {
+fn an_older_epoch_is_refused() {
     if !served() {
         return;
     }
-    let (group, topic) = (unique("stale"), Topic::create("stale", 2));
-    let mut first = Member::settled(&group, &[&topic], 2);
+    let (group, topic) = (unique("stale"), Topic::create("stale", 3));
+    let mut first = Member::settled(&group, &[&topic], 3);
     let old = first.epoch;
-    let mut second = Member::new(&group, &[&topic]);
+    let (mut second, mut third) = (Member::new(&group, &[&topic]), Member::new(&group, &[&topic]));
     second.join();
+    until("the second's share", || {
+        for member in [&mut first, &mut second] {
+            assert_eq!(member.beat(), ErrorCode::NONE);
+            member.follow();
+        }
+        (size(&second.owned) == 1).then_some(())
+    });
+    third.join();
+    third.beat();
     first.settle(1);
-    assert!(first.epoch > old);
-    let epoch = std::mem::replace(&mut first.epoch, old - 1);
-    assert_eq!(first.commit(&topic, 1), ErrorCode::STALE_MEMBER_EPOCH);
+    assert!(first.epoch > old + 1);
+    let kept = *first.owned[&topic.id].first().unwrap();
+    let epoch = std::mem::replace(&mut first.epoch, old);
+    // A commit that was under way when the epoch changed counts, where the partition did not change hands (KIP-1251).
+    for partition in 0..3 {
+        let code = if partition == kept { ErrorCode::NONE } else { ErrorCode::STALE_MEMBER_EPOCH };
+        assert_eq!(first.commit_to(&topic, partition, 1), code, "partition {partition}, kept {kept}");
+    }
     assert_eq!(first.committed(&topic), Err(ErrorCode::STALE_MEMBER_EPOCH));
     assert_eq!(first.beat(), ErrorCode::FENCED_MEMBER_EPOCH);
     first.epoch = epoch;
     assert_eq!(first.beat(), ErrorCode::NONE);
-    assert_eq!(first.commit(&topic, 1), ErrorCode::NONE);
+    for partition in 0..3 {
+        assert_eq!(first.commit_to(&topic, partition, 2), ErrorCode::NONE, "partition {partition}");
+    }
 }
 
 #[test]
@@ -454,9 +473,7 @@ fn a_topic_that_appears_and_partitions_that_are_added_are_assigned() {
     member.settle(0);
     crate::support::kafka().create(&later, 2);
     member.settle(2);
-    let topic = CreatePartitionsTopic { name: later, count: 5, assignments: None };
-    let request = CreatePartitionsRequest { topics: vec![topic], timeout_ms: 30_000, ..Default::default() };
-    assert_eq!(Wire::controller().ask(&request).results[0].error_code, ErrorCode::NONE);
+    Topic::find(&later).grow(5);
     member.settle(5);
 }
 
@@ -524,7 +541,7 @@ fn such_a_group_is_listed_and_described_from_its_beginning_to_its_end() {
         assert_eq!((&told.member_id, told.member_epoch), (&member.id, member.epoch), "version {version}");
         assert_eq!((told.instance_id.as_deref(), &*told.client_id), (Some("one"), "conformance"), "version {version}");
         assert!(told.client_host.starts_with('/'), "version {version}: {}", told.client_host);
-        assert_eq!(told.subscribed_topic_names, [topic.name.clone()], "version {version}");
+        assert_eq!(told.subscribed_topic_names, std::slice::from_ref(&topic.name), "version {version}");
         for assignment in [&told.assignment, &told.target_assignment] {
             assert_eq!(assignment.topic_partitions.len(), 1, "version {version}");
             let found = &assignment.topic_partitions[0];

@@ -10,6 +10,10 @@
 //! The real one is a single node with the settings of `scripts/kafka --auto-create false`. Requests and answers pass
 //! through this crate's own codec, which has tests of its own against other implementations.
 //!
+//! Left out is what the development broker refuses on purpose: transactions, with what belongs to them (coordinators of
+//! transactional ids, Produce with such an id). Left out, too, is what Kafka itself answers never or fails of; where it would
+//! stand a comment says so.
+//!
 //! | file | holds |
 //! | --- | --- |
 //! | `stream/` | the requests, in order |
@@ -66,6 +70,7 @@ fn every_answer_is_the_one_that_kafka_gives() {
 fn devbroker() -> (DevBroker, String) {
     let mut options = Options::default();
     options.auto_create_topics = false;
+    options.partitions = 1;
     let broker = DevBroker::start(options).expect("the development broker starts");
     let address = broker.bootstrap();
     (broker, address)

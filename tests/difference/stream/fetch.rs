@@ -46,6 +46,10 @@ fn single(player: &mut Player, version: i16, read: &Topic) {
     mixed.topics.extend(of(&unknown, &[(0, 0)]).topics);
     ask("two topics, one of which does not exist", &mixed);
     ask("no topic", &FetchRequest { topics: vec![], ..of(read, &[]) });
+    let patient = |request: FetchRequest| FetchRequest { min_bytes: 1, max_wait_ms: 15_000, ..request };
+    ask("a topic that does not exist, with time to wait", &patient(of(&unknown, &[(0, 0)])));
+    ask("a partition that does not exist, with time to wait", &patient(of(read, &[(3, 0)])));
+    ask("no topic, with time to wait", &patient(FetchRequest { topics: vec![], ..of(read, &[]) }));
     ask("no partition", &of(read, &[]));
     ask("at most 1 byte", &FetchRequest { max_bytes: 1, ..of(read, &[(0, 2), (1, 0)]) });
     ask("at most 0 bytes", &FetchRequest { max_bytes: 0, ..of(read, &[(0, 2)]) });
@@ -116,59 +120,53 @@ fn sessions(player: &mut Player, version: i16) {
         |session_id, session_epoch, request: FetchRequest| FetchRequest { session_id, session_epoch, ..request };
     let nothing = || FetchRequest { topics: vec![], ..of(log, &[]) };
 
-    let mut id = 0;
-    player.ask_part("session: opened", version, &within(0, 0, of(log, &[(0, 0), (1, 0)])), |answer| id = taken(answer));
-    player.mask.know_number("session_id", id.into(), "session");
+    let open = |player: &mut Player, title: &str, name: &str, request: FetchRequest| {
+        let answer = player.ask_known(&format!("session: {title}"), version, &request, |player, answer| {
+            player.mask.know_number("session_id", answer.session_id.into(), name);
+        });
+        answer.session_id
+    };
+    let id = open(player, "opened", "session", within(0, 0, of(log, &[(0, 0), (1, 0)])));
     let ask = |player: &mut Player, title: &str, request: FetchRequest| {
         player.ask(&format!("session: {title}"), version, &request);
     };
     ask(player, "nothing new, so what was not read comes again", within(id, 1, nothing()));
     ask(player, "read on", within(id, 2, of(log, &[(0, 2)])));
     ask(player, "nothing new", within(id, 3, nothing()));
+    ask(player, "nothing new, waiting", FetchRequest { min_bytes: 1, max_wait_ms: 50, ..within(id, 4, nothing()) });
     append(player, log, 1, &Batch::of(&["c"]));
-    ask(player, "one partition has something new", within(id, 4, nothing()));
-    ask(player, "a partition more", within(id, 5, of(other, &[(0, 0)])));
+    ask(player, "one partition has something new", within(id, 5, nothing()));
+    ask(player, "a partition more", within(id, 6, of(other, &[(0, 0)])));
     append(player, other, 0, &Batch::of(&["d"]));
-    ask(player, "what is new in it", within(id, 6, nothing()));
+    ask(player, "what is new in it", within(id, 7, nothing()));
     let forgotten = ForgottenTopic { topic: log.name.clone(), topic_id: log.id, partitions: vec![1] };
     ask(
         player,
         "a partition less",
-        within(id, 7, FetchRequest { forgotten_topics_data: vec![forgotten], ..nothing() }),
+        within(id, 8, FetchRequest { forgotten_topics_data: vec![forgotten], ..nothing() }),
     );
-    ask(player, "a partition that does not exist", within(id, 8, of(log, &[(7, 0)])));
-    ask(player, "that partition once more", within(id, 9, nothing()));
-    ask(player, "beyond the end", within(id, 10, of(log, &[(0, 99)])));
-    ask(player, "still beyond the end", within(id, 11, nothing()));
+    ask(player, "a partition that does not exist", within(id, 9, of(log, &[(7, 0)])));
+    ask(player, "that partition once more", within(id, 10, nothing()));
+    ask(player, "beyond the end", within(id, 11, of(log, &[(0, 99)])));
+    ask(player, "still beyond the end", within(id, 12, nothing()));
     let unknown = Topic { name: "unknown".to_owned(), id: NO_TOPIC };
-    ask(player, "a topic that does not exist", within(id, 12, of(&unknown, &[(0, 0)])));
-    ask(player, "still a topic that does not exist", within(id, 13, nothing()));
+    ask(player, "a topic that does not exist", within(id, 13, of(&unknown, &[(0, 0)])));
+    ask(player, "still a topic that does not exist", within(id, 14, nothing()));
     ask(player, "an epoch that was", within(id, 3, nothing()));
     ask(player, "an epoch that is not yet", within(id, 20, nothing()));
-    ask(player, "after the wrong epochs", within(id, 14, nothing()));
-    ask(player, "an id that does not exist", within(if id == 7 { 8 } else { 7 }, 1, nothing()));
+    ask(player, "after the wrong epochs", within(id, 15, nothing()));
+    ask(player, "an id that does not exist", within(i32::MAX, 1, nothing()));
     ask(player, "no id, but an epoch", within(0, 1, of(log, &[(0, 0)])));
     ask(player, "closed", within(id, -1, of(log, &[(0, 0)])));
-    ask(player, "after it was closed", within(id, 15, nothing()));
+    ask(player, "after it was closed", within(id, 16, nothing()));
     ask(player, "closed again", within(id, -1, nothing()));
-    let next = player.quietly(version, &within(0, 0, of(log, &[(0, 0)]))).session_id;
-    let mut newest = 0;
-    player.ask_part("session: replaced by a new one", version, &within(next, 0, of(log, &[(0, 0)])), |answer| {
-        newest = taken(answer);
-    });
-    ask(player, "the replaced one", within(next, 1, nothing()));
-    player.mask.know_number("session_id", newest.into(), "newest session");
-    ask(player, "the new one", within(newest, 1, nothing()));
-    player.ask_part("session: opened without a partition", version, &within(0, 0, nothing()), |answer| {
-        taken(answer);
-    });
-}
-
-/// The id of a new session, of which only 1 is left: whether there is one.
-fn taken(answer: &mut FetchResponse) -> i32 {
-    let id = answer.session_id;
-    answer.session_id = i32::from(id != 0);
-    id
+    let old = open(player, "opened, to be replaced", "old session", within(0, 0, of(log, &[(0, 0)])));
+    let new = open(player, "replaced by a new one", "new session", within(old, 0, of(log, &[(0, 0)])));
+    ask(player, "the replaced one", within(old, 1, nothing()));
+    ask(player, "the new one", within(new, 1, nothing()));
+    ask(player, "the new one, closed", within(new, -1, nothing()));
+    let empty = open(player, "opened without a partition", "empty session", within(0, 0, nothing()));
+    ask(player, "without a partition, closed", within(empty, -1, nothing()));
 }
 
 /// Reads partitions of a topic from some offsets on, without waiting.
