@@ -24,7 +24,7 @@ const TELLS_LEADER: i16 = 10;
 impl Handler for ProduceRequest {
     fn serve(self, call: &Call<'_>) -> Reply<ProduceResponse> {
         // There are no transactions. Who names a transactional id and writes without one is served, as in Kafka.
-        if self.partitions().any(|data| is_transactional(data)) {
+        if self.partitions().any(is_transactional) {
             return self.finish(self.refuse(call, ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED));
         }
         let mut leaders = Vec::new();
