@@ -301,7 +301,10 @@ impl Groups {
                 Err(Refused::new(ErrorCode::GROUP_ID_NOT_FOUND, text))
             }
             None if !joins => {
-                Err(Refused::new(ErrorCode::GROUP_ID_NOT_FOUND, format!("Consumer group {id} not found.")))
+                let leaves = request.member_epoch < 0;
+                let text =
+                    if leaves { format!("Group {id} not found.") } else { format!("Consumer group {id} not found.") };
+                Err(Refused::new(ErrorCode::GROUP_ID_NOT_FOUND, text))
             }
             None if full => Err(ErrorCode::GROUP_MAX_SIZE_REACHED.into()),
             Some(Kind::Classic(_)) | None => {
@@ -340,8 +343,8 @@ impl Groups {
         };
         let listed = self.by_id.iter().map(|(id, group)| {
             let (protocol_type, group_type) = match &group.kind {
-                Kind::Classic(classic) => (classic.protocol_type(), "Classic"),
-                Kind::Consumers(_) => (classic::CONSUMER, "Consumer"),
+                Kind::Classic(classic) => (classic.protocol_type(), "classic"),
+                Kind::Consumers(_) => (classic::CONSUMER, "consumer"),
             };
             ListedGroup {
                 group_id: id.clone(),
@@ -574,3 +577,6 @@ fn new_member_id(prefix: &str) -> String {
 fn millis(ms: i32) -> Duration {
     Duration::from_millis(u64::from(ms.unsigned_abs()))
 }
+
+#[cfg(test)]
+mod tests;

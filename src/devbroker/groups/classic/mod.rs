@@ -352,7 +352,7 @@ impl Classic {
 
 /// The answer to a join that is not let in.
 pub(in crate::devbroker) fn refused_join(member_id: &str, error_code: ErrorCode) -> JoinGroupResponse {
-    JoinGroupResponse { error_code, member_id: member_id.to_owned(), ..Default::default() }
+    JoinGroupResponse { error_code, protocol_name: None, member_id: member_id.to_owned(), ..Default::default() }
 }
 
 pub(in crate::devbroker) fn refused_sync(error_code: ErrorCode) -> SyncGroupResponse {
