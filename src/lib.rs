@@ -1,4 +1,4 @@
-//! Kafka Rust Services: a sender and a receiver for Apache Kafka, on a client of their own.
+//! Kafka Rust Services: a sender and a receiver for Apache Kafka, on a client of their own, and a Kafka for development.
 //!
 //! The client is blocking and pure Rust: plain threads, no async runtime, no C. It speaks to Kafka 2.4 and newer. This
 //! page is for those who use the crate as a library and for those who change it; the README is for those who run it.
@@ -53,6 +53,12 @@
 //!  krs-resolve    one per name to resolve; the only thread that may be left behind
 //!  stats          of the services: turns counters into log lines
 //!  output         of the receiver: writes standard output, so that a stuck reader does not keep it from ending
+//!
+//! and of the development broker, in the same process or another:
+//!
+//!  krs-broker-N       accepts connections for broker N
+//!  krs-broker-conn    one per connection: reads a request, serves it, writes the answer, then reads the next
+//!  krs-broker-timer   one per process: deadlines of groups, retention, faults that are due
 //! ```
 //!
 //! `N` is a broker's node id. Each of these threads has a connection of its own, but for `krs-send-N` and `krs-ack-N`,
@@ -75,11 +81,12 @@
 //! | `src/kafka/consumer/` | subscription, positions, fetchers, the group |
 //! | `src/kafka/admin.rs` | creating topics |
 //! | `src/stats.rs`, `src/logging.rs` | counters, histograms and their reports; the log and its filter |
-//! | `src/service/` | the sender and the receiver, as loops with typed options |
+//! | `src/devbroker/` | the development broker, over `protocol`, `record` and `net`; its own page has the files |
+//! | `src/service/` | the sender, the receiver and the demo, as loops with typed options |
 //! | `src/bench/` | `krs bench` |
 //! | `src/cli/` | flags, environment, help; typed first, then resolved, then started |
 //! | `bin/` | entry points of a few lines |
-//! | `tests/`, `fuzz/` | programs as programs, memory bounds, the README, real Kafka; fuzz targets |
+//! | `tests/`, `fuzz/` | conformance and faults on the development broker, programs as programs, memory bounds, the README, real Kafka; fuzz targets |
 //! | `scripts/`, `.ci/run` | Kafka for development and tests; everything that CI checks |
 //!
 //! # What is not obvious
@@ -124,6 +131,15 @@
 //!   turn, behind the records before it.
 //! - `max.poll.interval.ms` is kept by the client itself: heartbeats go on without the application, so nobody else would
 //!   notice that it is stuck.
+//!
+//! Development broker:
+//! - Its measure is Apache Kafka: where the two answer differently it is wrong, and a test that runs on both says which.
+//! - A connection's thread serves one request at a time and blocks where Kafka would make the client wait: a fetch for
+//!   records, a join for the other members. It waits at one doorbell, which appends, groups and the end of the
+//!   connection ring; nothing else wakes it.
+//! - All brokers of a process share one state. Which of them may answer for a partition or a group is checked with each
+//!   request, so clients see leaders and coordinators as in a cluster, and moving one is a single assignment.
+//! - Logs hold batches as they travel. Only what no checksum covers is patched: base offset and leader epoch.
 //!
 //! Services:
 //! - The receiver counts a message as processed once its line has left the process; `println!` could not tell. If a write

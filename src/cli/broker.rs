@@ -1,6 +1,7 @@
 //! `krs broker`, and the flags it shares with `krs demo`.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -35,6 +36,13 @@ pub(super) struct Typed {
     #[arg(long, value_name = "SIZE", help_heading = "Topics", verbatim_doc_comment)]
     retention: Option<OsString>,
 
+    /// Keeps topics, messages and positions in this directory, for the next start. What is acknowledged survives
+    /// the end of the process, kill -9 included: it has been handed to the system, which writes it to the disk. It
+    /// is forced onto the disk when the broker is told to end, and at once when topics change
+    /// [default: all is in memory and ends with the broker]
+    #[arg(long, value_name = "DIR", help_heading = "Topics", verbatim_doc_comment)]
+    data_dir: Option<PathBuf>,
+
     #[command(flatten)]
     pub(super) output: Output,
 }
@@ -56,6 +64,17 @@ pub(super) struct Kind {
     /// [default: 4.3]
     #[arg(id = "as", long = "as", value_name = "VERSION", help_heading = "Trouble", verbatim_doc_comment)]
     version: Option<OsString>,
+
+    /// Goes wrong on purpose: WHERE:WHAT,WHEN, as in produce:error=NOT_LEADER_OR_FOLLOWER,every=50 or
+    /// broker=2,down=5s,after=10s; repeatable, and the README has them all
+    #[arg(
+        long = "fault",
+        value_name = "FAULT",
+        help_heading = "Trouble",
+        action = clap::ArgAction::Append,
+        verbatim_doc_comment
+    )]
+    faults: Vec<OsString>,
 }
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:9092";
@@ -80,6 +99,10 @@ impl Typed {
         if let Some(given) = flag("--retention", self.retention.as_ref())? {
             options.retention_bytes = size(&given)?;
         }
+        if self.data_dir.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+            return Err(Error::config("--data-dir: no directory, for example krs-data"));
+        }
+        options.data_dir.clone_from(&self.data_dir);
         Ok(options)
     }
 }
@@ -102,6 +125,11 @@ impl Kind {
             let known = Version::ALL.into_iter().find(|version| version.name() == given.value());
             options.version =
                 known.ok_or_else(|| given.error("no Kafka whose versions are known: 2.4, 3.9 or 4.3", "3.9"))?;
+        }
+        for typed in &self.faults {
+            if let Some(given) = flag("--fault", Some(typed))? {
+                options.faults.push(given.value().parse()?);
+            }
         }
         Ok(options)
     }

@@ -181,6 +181,8 @@ fn example(flag: &str) -> Option<&'static str> {
         "--advertise" => "kafka.local",
         "--as" => "3.9",
         "--retention" => "256MB",
+        "--data-dir" => "/var/tmp/kafka",
+        "--fault" => "produce:drop-after,every=20",
         "-X" => "linger.ms=5",
         _ => return None,
     })

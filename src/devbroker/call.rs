@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::cluster::Cluster;
 use super::groups::Asker;
-use crate::kafka::protocol::{ErrorCode, Request};
+use crate::kafka::protocol::{ErrorCode, Frame, Request, Uuid};
 use crate::sync::lock;
 
 /// What a handler knows of the request beside its body.
@@ -39,6 +39,11 @@ pub(super) trait Handler: Request {
     /// The answer that has this error in every place where this API can have one; nothing is done.
     fn refuse(&self, call: &Call<'_>, code: ErrorCode) -> Self::Response;
 
+    /// Whether an answer belongs to it at all.
+    fn is_answered(&self) -> bool {
+        true
+    }
+
     /// What the request is about, for the faults that choose by it.
     fn subject(&self) -> Subject<'_> {
         Subject::default()
@@ -49,16 +54,20 @@ pub(super) trait Handler: Request {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Subject<'a> {
     pub(super) topics: Vec<&'a str>,
+    /// Topics that it does not name.
+    pub(super) ids: Vec<Uuid>,
+    /// The fetch session whose topics it does not repeat; 0 is none.
+    pub(super) session: i32,
     pub(super) group: Option<&'a str>,
 }
 
 impl<'a> Subject<'a> {
     pub(super) fn group(group: &'a str) -> Self {
-        Self { topics: Vec::new(), group: Some(group) }
+        Self { group: Some(group), ..Self::default() }
     }
 
     pub(super) fn topics(topics: impl IntoIterator<Item = &'a str>) -> Self {
-        Self { topics: topics.into_iter().collect(), group: None }
+        Self { topics: topics.into_iter().collect(), ..Self::default() }
     }
 }
 
@@ -106,6 +115,20 @@ impl<T> Reply<T> {
             Reply::HangUp => Reply::HangUp,
         }
     }
+}
+
+/// What a connection does once a request is dealt with.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Answer(Frame),
+    /// These bytes, which are no answer any more.
+    Garbled(Vec<u8>),
+    /// Sends these bytes and closes.
+    Last(Vec<u8>),
+    Nothing,
+    Close,
+    /// Answers nothing any more, until the client closes.
+    Mute,
 }
 
 /// Wakes the thread of one connection.

@@ -1,23 +1,29 @@
 //! What the brokers of one process share: who they are, the topics, and where everything is led.
 //!
-//! Locks are taken in the order groups, nodes, topics, a partition's state; none of them while another partition's is held.
+//! Locks are taken in the order changing, groups, nodes, topics, a partition's state; none of them while another partition's is held.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::Options;
 use super::call::Doorbell;
 use super::config::{TopicConfig, TopicSettings};
+use super::faults::Faults;
 use super::groups::{self, Found, Groups};
 use super::partition::{Partition, Refused};
 use super::sessions::Sessions;
+use super::storage::{self, SavedTopic, Storage};
 use super::versions::Offered;
 use crate::kafka::protocol::{ErrorCode, Uuid};
 use crate::sync::{lock, read, write};
+use crate::{Error, Result};
+
+/// So many producer ids are kept as given out at once.
+const PRODUCER_IDS: i64 = 1000;
 
 /// The shared state of all brokers.
 pub(super) struct Cluster {
@@ -26,13 +32,19 @@ pub(super) struct Cluster {
     pub(super) offered: Offered,
     pub(super) id: String,
     /// Changed through [`with_groups`](Self::with_groups).
-    pub(super) groups: Mutex<Groups>,
+    groups: Mutex<Groups>,
     nodes: Mutex<BTreeMap<i32, Node>>,
     topics: RwLock<Topics>,
     pub(super) sessions: Mutex<Sessions>,
+    pub(super) faults: Faults,
+    coordinators: Mutex<Coordinators>,
     /// Wakes the thread that does what falls due.
     pub(super) timer: Doorbell,
-    next_producer_id: AtomicI64,
+    producer_ids: Mutex<ProducerIds>,
+    /// Where everything is kept; none if it is in memory only.
+    storage: Option<Arc<Storage>>,
+    /// Held from before a change of topics is kept until after it is made.
+    changing: Mutex<()>,
     /// Memory that all logs hold, in bytes.
     stored: AtomicUsize,
     /// Spreads the leaders of the next topic.
@@ -46,6 +58,23 @@ pub(super) struct Node {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) up: bool,
+}
+
+/// Which producer ids are to be given out.
+#[derive(Debug, Default)]
+struct ProducerIds {
+    next: i64,
+    /// Those below are kept as given out: `next <= reserved`.
+    reserved: i64,
+}
+
+/// Where groups are coordinated, unless their names alone say it.
+#[derive(Default)]
+struct Coordinators {
+    /// By group; holds while that broker is up.
+    moved: HashMap<String, i32>,
+    /// By how many brokers all the others were moved on.
+    turned: usize,
 }
 
 #[derive(Default)]
@@ -62,6 +91,7 @@ pub(super) struct Topic {
     /// By index; only ever grows.
     partitions: RwLock<Vec<Arc<Partition>>>,
     config: RwLock<TopicConfig>,
+    storage: Option<Arc<Storage>>,
 }
 
 /// A topic to be made, as a request describes it.
@@ -86,12 +116,12 @@ impl Topic {
         read(&self.partitions).len()
     }
 
-    /// Adds partitions with these replicas.
-    pub(super) fn grow(&self, replicas: Vec<Vec<i32>>) {
+    fn grow(&self, replicas: Vec<Vec<i32>>) {
         let mut partitions = write(&self.partitions);
         for replicas in replicas {
             let index = partitions.len() as i32;
-            partitions.push(Arc::new(Partition::new(index, replicas)));
+            let files = self.storage.as_ref().map(|storage| storage.partition(&self.name, self.id, index));
+            partitions.push(Arc::new(Partition::new(index, replicas, files)));
         }
     }
 
@@ -103,27 +133,91 @@ impl Topic {
         read(&self.config).clone()
     }
 
-    pub(super) fn configure(&self, config: TopicConfig) {
-        *write(&self.config) = config;
+    fn saved(&self) -> SavedTopic {
+        SavedTopic {
+            name: self.name.clone(),
+            id: self.id,
+            replicas: self.partitions().iter().map(|partition| partition.state().replicas.clone()).collect(),
+            settings: self.config().overrides,
+        }
     }
 }
 
 impl Cluster {
-    pub(super) fn new(options: Options) -> Self {
+    /// A cluster without brokers yet, with what its data directory holds, if it has one.
+    ///
+    /// # Errors
+    /// The data directory cannot be used.
+    pub(super) fn new(options: Options) -> Result<Self> {
+        let storage = options.data_dir.as_deref().map(Storage::open).transpose()?.map(Arc::new);
         let offered = Offered::by(options.version);
         let groups = Mutex::new(Groups::new(options.groups.clone()));
-        Self {
+        let cluster = Self {
             options,
             groups,
             offered,
-            id: random_uuid().to_string(),
+            id: storage.as_ref().map_or_else(|| random_uuid().to_string(), |storage| storage.cluster_id().to_owned()),
             nodes: Mutex::default(),
             topics: RwLock::default(),
             sessions: Mutex::default(),
+            faults: Faults::default(),
+            coordinators: Mutex::default(),
             timer: Doorbell::default(),
-            next_producer_id: AtomicI64::new(0),
+            producer_ids: Mutex::default(),
+            storage,
+            changing: Mutex::default(),
             stored: AtomicUsize::new(0),
             spread: AtomicU32::new(0),
+        };
+        if let Some(storage) = &cluster.storage {
+            cluster.restore(storage)?;
+        }
+        Ok(cluster)
+    }
+
+    /// Takes over what an earlier run left.
+    fn restore(&self, storage: &Arc<Storage>) -> Result<()> {
+        let saved = storage.topics()?;
+        storage.sweep(&saved);
+        let mut next_producer_id = storage.next_producer_id()?;
+        for topic in saved {
+            let mut config = TopicConfig::default();
+            for (name, value) in &topic.settings {
+                if let Err(refused) = config.set(name, Some(value)) {
+                    let why = refused.message.unwrap_or_default();
+                    log::warn!("topic {}: {name}={value} has no effect any more: {why}", topic.name);
+                }
+            }
+            let topic = self.insert(topic.id, Wanted { name: topic.name, replicas: topic.replicas, config });
+            for partition in topic.partitions() {
+                let files = storage.partition(&topic.name, topic.id, partition.index);
+                let seen = storage::restore(&partition, files, |bytes| self.grown(bytes))?;
+                next_producer_id = next_producer_id.max(seen.map_or(0, |id| id.saturating_add(1)));
+                partition.state().resume(self.options.brokers).map_err(|error| storage.failed(&error))?;
+            }
+        }
+        *lock(&self.producer_ids) = ProducerIds { next: next_producer_id, reserved: next_producer_id };
+        let positions = storage.take_positions();
+        let topics: BTreeSet<String> = positions.iter().map(|position| position.topic.clone()).collect();
+        self.with_groups(|groups, now| {
+            groups.restore(now, positions);
+            let gone = topics.iter().filter(|topic| self.topic(topic).is_none());
+            gone.for_each(|topic| groups.topic_deleted(topic));
+        });
+        Ok(())
+    }
+
+    /// All brokers have ended: forces onto the disk what is kept there, and lets go of it.
+    pub(super) fn close(&self) {
+        if let Some(storage) = &self.storage {
+            self.for_each_partition(|partition| {
+                let mut state = partition.state();
+                state.keep();
+                if let Some(files) = &mut state.files {
+                    files.sync();
+                }
+            });
+            storage.close();
         }
     }
 
@@ -178,19 +272,99 @@ impl Cluster {
     /// Who coordinates this group.
     pub(super) fn coordinator(&self, group: &str) -> Option<Node> {
         let nodes = self.nodes();
+        let coordinators = lock(&self.coordinators);
+        let moved = coordinators.moved.get(group).and_then(|id| nodes.iter().find(|node| node.id == *id));
+        if let Some(node) = moved {
+            return Some(node.clone());
+        }
         let hash = group.bytes().fold(0u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(u32::from(byte)));
-        let at = hash as usize % nodes.len().max(1);
+        let at = (hash as usize).wrapping_add(coordinators.turned) % nodes.len().max(1);
         nodes.into_iter().nth(at)
     }
 
-    /// Works on the groups, now, and sees to it that the timer knows when something there ends.
+    /// Works on the groups, now, and sees to it that the timer knows when something there ends and that changed
+    /// positions are kept.
     pub(super) fn with_groups<T>(&self, work: impl FnOnce(&mut Groups, Instant) -> T) -> T {
         let mut groups = lock(&self.groups);
         let result = work(&mut groups, Instant::now());
+        // What fails is tried again the next time.
+        let _ = self.keep_positions(&mut groups);
         if groups.hurries() {
             self.timer.ring();
         }
         result
+    }
+
+    /// Keeps changed positions on disk, which must be before they are acknowledged.
+    ///
+    /// # Errors
+    /// NOT_COORDINATOR, as Kafka answers: the member tries again.
+    pub(super) fn keep_positions(&self, groups: &mut Groups) -> Result<(), ErrorCode> {
+        let Some(storage) = &self.storage else { return Ok(()) };
+        groups.keep(|changes, all| storage.keep_positions(changes, all)).map_err(|_| ErrorCode::NOT_COORDINATOR)
+    }
+
+    /// Makes this broker the coordinator of a group.
+    pub(super) fn move_coordinator(&self, group: &str, node: i32) -> Result<(), Error> {
+        self.up(node)?;
+        lock(&self.coordinators).moved.insert(group.to_owned(), node);
+        Ok(())
+    }
+
+    /// Moves the coordinator of this group, or of every group, to the next broker.
+    pub(super) fn move_coordinators(&self, group: Option<&str>) {
+        match group {
+            Some(group) => {
+                let next = self.coordinator(group).and_then(|node| self.next_up(node.id));
+                if let Some(node) = next {
+                    lock(&self.coordinators).moved.insert(group.to_owned(), node);
+                }
+            }
+            None => {
+                let mut coordinators = lock(&self.coordinators);
+                coordinators.turned = coordinators.turned.wrapping_add(1);
+                for node in coordinators.moved.values_mut() {
+                    *node = self.next_up(*node).unwrap_or(*node);
+                }
+            }
+        }
+    }
+
+    /// Makes this broker the leader of a partition.
+    pub(super) fn move_leader(&self, topic: &str, partition: i32, node: i32) -> Result<(), Error> {
+        self.up(node)?;
+        let found = self.topic(topic).and_then(|topic| topic.partition(partition));
+        let found = found.ok_or_else(|| Error::state(format!("there is no partition {topic}-{partition}")))?;
+        found.state().move_to(node);
+        Ok(())
+    }
+
+    /// Moves the leader of each partition, of this topic or of all, to the next broker.
+    pub(super) fn move_leaders(&self, topic: Option<&str>) {
+        self.for_each_partition_of(topic, |partition| {
+            let leader = partition.state().leader;
+            if let Some(next) = leader.and_then(|leader| self.next_up(leader)) {
+                partition.state().move_to(next);
+            }
+        });
+    }
+
+    /// Forgets all idempotent producers.
+    pub(super) fn expire_producers(&self) {
+        self.for_each_partition(|partition| partition.state().producers.forget());
+    }
+
+    /// # Errors
+    /// There is no such broker, or it is not up.
+    fn up(&self, node: i32) -> Result<(), Error> {
+        self.node(node).map(drop).ok_or_else(|| Error::state(format!("there is no broker {node} that is up")))
+    }
+
+    /// The next broker that is up; none if there is no other.
+    fn next_up(&self, node: i32) -> Option<i32> {
+        let ids: Vec<i32> = self.nodes().iter().map(|node| node.id).collect();
+        let next = ids.iter().copied().find(|id| *id > node).or(ids.first().copied());
+        next.filter(|next| *next != node)
     }
 
     pub(super) fn topic(&self, name: &str) -> Option<Arc<Topic>> {
@@ -239,52 +413,114 @@ impl Cluster {
     /// Makes a topic.
     ///
     /// # Errors
-    /// TOPIC_ALREADY_EXISTS.
+    /// TOPIC_ALREADY_EXISTS, or it cannot be kept on disk.
     pub(super) fn create_topic(&self, wanted: Wanted) -> Result<Arc<Topic>, Refused> {
-        self.add_topic(random_uuid(), wanted)
-    }
-
-    fn add_topic(&self, id: Uuid, wanted: Wanted) -> Result<Arc<Topic>, Refused> {
-        let mut topics = write(&self.topics);
-        if topics.by_name.contains_key(&wanted.name) {
+        let _changing = lock(&self.changing);
+        if self.topic(&wanted.name).is_some() {
             return Err(already_exists(&wanted.name));
         }
+        let id = random_uuid();
+        self.keep_topics(|topics| {
+            topics.push(SavedTopic {
+                name: wanted.name.clone(),
+                id,
+                replicas: wanted.replicas.clone(),
+                settings: wanted.config.overrides.clone(),
+            });
+        })?;
+        Ok(self.insert(id, wanted))
+    }
+
+    fn insert(&self, id: Uuid, wanted: Wanted) -> Arc<Topic> {
         let topic = Arc::new(Topic {
             name: wanted.name,
             id,
             partitions: RwLock::default(),
             config: RwLock::new(wanted.config),
+            storage: self.storage.clone(),
         });
         topic.grow(wanted.replicas);
+        let mut topics = write(&self.topics);
         topics.by_name.insert(topic.name.clone(), Arc::clone(&topic));
         topics.by_id.insert(id, Arc::clone(&topic));
-        Ok(topic)
+        topic
+    }
+
+    /// Adds partitions with these replicas.
+    ///
+    /// # Errors
+    /// They cannot be kept on disk.
+    pub(super) fn grow_topic(&self, topic: &Topic, replicas: Vec<Vec<i32>>) -> Result<(), Refused> {
+        let _changing = lock(&self.changing);
+        self.keep_topics(|topics| {
+            if let Some(saved) = topics.iter_mut().find(|saved| saved.id == topic.id) {
+                saved.replicas.extend_from_slice(&replicas);
+            }
+        })?;
+        topic.grow(replicas);
+        Ok(())
+    }
+
+    /// Gives a topic other settings.
+    ///
+    /// # Errors
+    /// They cannot be kept on disk.
+    pub(super) fn configure_topic(&self, topic: &Topic, config: TopicConfig) -> Result<(), Refused> {
+        let _changing = lock(&self.changing);
+        self.keep_topics(|topics| {
+            if let Some(saved) = topics.iter_mut().find(|saved| saved.id == topic.id) {
+                saved.settings.clone_from(&config.overrides);
+            }
+        })?;
+        *write(&topic.config) = config;
+        Ok(())
     }
 
     /// Takes a topic away, with all that is in it and all positions in it; whoever waits for its records is woken.
-    pub(super) fn delete_topic(&self, topic: &Topic) {
+    ///
+    /// # Errors
+    /// That cannot be kept on disk; the topic is still there.
+    pub(super) fn delete_topic(&self, topic: &Topic) -> Result<(), Refused> {
+        let _changing = lock(&self.changing);
+        self.keep_topics(|topics| topics.retain(|saved| saved.id != topic.id))?;
         {
             let mut topics = write(&self.topics);
             topics.by_name.remove(&topic.name);
             topics.by_id.remove(&topic.id);
         }
         for partition in topic.partitions() {
-            let mut state = partition.state();
-            state.gone = true;
-            let size = state.log.size();
-            let end = state.log.end();
-            state.log.delete_before(end);
-            let left = state.log.size();
-            state.wake();
-            drop(state);
-            self.shrunk(size - left);
+            let freed = partition.state().end();
+            self.shrunk(freed);
         }
-        lock(&self.groups).topic_deleted(&topic.name);
+        self.with_groups(|groups, _| groups.topic_deleted(&topic.name));
+        Ok(())
+    }
+
+    /// Keeps the topics on disk as they will be after a change.
+    fn keep_topics(&self, change: impl FnOnce(&mut Vec<SavedTopic>)) -> Result<(), Refused> {
+        let Some(storage) = &self.storage else { return Ok(()) };
+        let mut topics: Vec<SavedTopic> = self.topics().iter().map(|topic| topic.saved()).collect();
+        change(&mut topics);
+        let kept = storage.save_topics(&topics);
+        kept.map_err(|error| Refused::new(ErrorCode::KAFKA_STORAGE_ERROR, storage.failed(&error).to_string()))
     }
 
     /// An id that no producer has.
-    pub(super) fn new_producer_id(&self) -> i64 {
-        self.next_producer_id.fetch_add(1, Ordering::Relaxed)
+    ///
+    /// # Errors
+    /// That it is given out cannot be kept on disk.
+    pub(super) fn new_producer_id(&self) -> Result<i64, ErrorCode> {
+        let mut ids = lock(&self.producer_ids);
+        if let Some(storage) = &self.storage
+            && ids.next == ids.reserved
+        {
+            let reserved = ids.next.saturating_add(PRODUCER_IDS);
+            storage.reserve_producer_ids(reserved).map_err(|_| ErrorCode::KAFKA_STORAGE_ERROR)?;
+            ids.reserved = reserved;
+        }
+        let id = ids.next;
+        ids.next = id.saturating_add(1);
+        Ok(id)
     }
 
     /// Logs grew by so many bytes: beyond the limit of the process the oldest batches go.
@@ -315,9 +551,7 @@ impl Cluster {
             && excess > 0
         {
             let mut state = partitions[at].state();
-            let before = state.log.size();
-            state.log.drop_oldest();
-            let freed = before - state.log.size();
+            let freed = state.drop_oldest();
             let next = state.log.oldest().map(|stored| stored.appended_at);
             drop(state);
             self.shrunk(freed);
@@ -333,16 +567,16 @@ impl Cluster {
             for partition in topic.partitions() {
                 let mut state = partition.state();
                 state.producers.expire(now);
-                let before = state.log.size();
+                let mut freed = 0;
                 let too_old = |time: i64| settings.retention_ms.is_some_and(|kept| time < now.saturating_sub(kept));
                 while state.log.oldest().is_some_and(|oldest| {
                     !settings.compact
                         && (too_old(oldest.max_timestamp)
                             || settings.retention_bytes.is_some_and(|kept| state.log.size() > kept))
                 }) {
-                    state.log.drop_oldest();
+                    freed += state.drop_oldest();
                 }
-                let freed = before - state.log.size();
+                state.keep();
                 drop(state);
                 self.shrunk(freed);
             }
@@ -352,16 +586,19 @@ impl Cluster {
     /// Moves the start of a partition's log up, and tells where it is then.
     pub(super) fn delete_records(&self, partition: &Partition, before: i64) -> i64 {
         let mut state = partition.state();
-        let size = state.log.size();
-        state.log.delete_before(before);
-        let (freed, start) = (size - state.log.size(), state.log.start());
+        let (freed, start) = (state.delete_before(before), state.log.start());
         drop(state);
         self.shrunk(freed);
         start
     }
 
-    fn for_each_partition(&self, mut visit: impl FnMut(&Arc<Partition>)) {
-        for topic in self.topics() {
+    fn for_each_partition(&self, visit: impl FnMut(&Arc<Partition>)) {
+        self.for_each_partition_of(None, visit);
+    }
+
+    /// Of this topic, or of all.
+    fn for_each_partition_of(&self, name: Option<&str>, mut visit: impl FnMut(&Arc<Partition>)) {
+        for topic in self.topics().iter().filter(|topic| name.is_none_or(|name| name == topic.name)) {
             topic.partitions().iter().for_each(&mut visit);
         }
     }
@@ -413,7 +650,12 @@ pub(super) fn bad_topic_name(name: &str) -> Option<String> {
 
 /// Milliseconds since 1970.
 pub(super) fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    ms(SystemTime::now())
+}
+
+/// A time in milliseconds since 1970.
+pub(super) fn ms(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 

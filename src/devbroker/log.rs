@@ -38,26 +38,19 @@ pub(super) struct Stored {
 }
 
 impl Log {
-    /// Appends a sound batch at the end of the log and returns its place.
-    pub(super) fn append(&mut self, batch: &[u8], offsets: i32, leader_epoch: i32, now: i64) -> &Stored {
+    /// A sound batch as it will be when it is pushed next.
+    pub(super) fn place(&self, batch: &[u8], offsets: i32, leader_epoch: i32, now: i64) -> Stored {
         let mut bytes = batch.to_vec();
         batch::put(&mut bytes, field::BASE_OFFSET, self.end.to_be_bytes());
         batch::put(&mut bytes, field::LEADER_EPOCH, leader_epoch.to_be_bytes());
         let max_timestamp = batch::max_timestamp(&bytes);
         let base_offset = self.end;
         let last_offset = base_offset + i64::from(offsets) - 1;
-        self.push(Stored {
-            bytes: bytes.into(),
-            base_offset,
-            last_offset,
-            leader_epoch,
-            max_timestamp,
-            appended_at: now,
-        })
+        Stored { bytes: bytes.into(), base_offset, last_offset, leader_epoch, max_timestamp, appended_at: now }
     }
 
-    /// Adds a batch that is in its place already: one that was read back from a file.
-    pub(super) fn push(&mut self, stored: Stored) -> &Stored {
+    /// Adds a batch: one that was placed at the end, or read back from a file.
+    pub(super) fn push(&mut self, stored: Stored) {
         if self.batches.is_empty() && self.start == self.end {
             self.start = self.start.max(stored.base_offset);
         }
@@ -67,7 +60,28 @@ impl Log {
             self.epochs.push((stored.leader_epoch, stored.base_offset));
         }
         self.batches.push_back(stored);
-        &self.batches[self.batches.len() - 1]
+    }
+
+    /// Makes an empty log one whose next offset is this, after these leader epochs.
+    pub(super) fn begin_at(&mut self, offset: i64, epochs: &[(i32, i64)]) {
+        (self.start, self.end) = (offset, offset);
+        epochs.clone_into(&mut self.epochs);
+    }
+
+    /// Goes on at a later offset; those in between have no records.
+    pub(super) fn skip_to(&mut self, offset: i64) {
+        self.end = self.end.max(offset);
+        if self.batches.is_empty() {
+            self.start = self.end;
+        }
+    }
+
+    /// All batches are there: the log starts at `start`, and epochs beyond its end are forgotten.
+    pub(super) fn settle(&mut self, start: i64) {
+        self.delete_before(start);
+        let end = self.end;
+        self.epochs.retain(|(_, begin)| *begin <= end);
+        self.trim_epochs();
     }
 
     pub(super) fn start(&self) -> i64 {
@@ -140,6 +154,10 @@ impl Log {
         if let Some(oldest) = self.batches.pop_front() {
             self.size -= oldest.bytes.len() + OVERHEAD;
         }
+        self.trim_epochs();
+    }
+
+    fn trim_epochs(&mut self) {
         let start = self.start;
         while self.epochs.get(1).is_some_and(|(_, begin)| *begin <= start) {
             self.epochs.remove(0);
@@ -179,6 +197,16 @@ impl Log {
             (Some(known), Some((_, begin))) => Some((known, *begin)),
             (None, Some((_, begin))) => Some((epoch, *begin)),
         }
+    }
+
+    /// Where each leader epoch began, ascending in both.
+    pub(super) fn epochs(&self) -> &[(i32, i64)] {
+        &self.epochs
+    }
+
+    /// The last epoch in which something was written; 0 if none is known.
+    pub(super) fn last_epoch(&self) -> i32 {
+        self.epochs.last().map_or(0, |(epoch, _)| *epoch)
     }
 
     /// The epoch in which the record at `offset` was written; -1 if it is before all that is known.

@@ -1,7 +1,7 @@
 //! The development broker: Kafka's protocol served from within this process.
 //!
 //! For trying things out and for tests. It answers as Apache Kafka answers, over real TCP, to any client; what it keeps
-//! is in memory. It is no replacement for Kafka: one process, no replication, no security.
+//! is in memory, and on disk too if it is given a directory for that. It is no replacement for Kafka: one process, no replication, no security.
 //!
 //! ```
 //! use krs::devbroker::{DevBroker, Options};
@@ -22,15 +22,22 @@
 //! | `handlers/` | one file per API, over the same messages as the client's |
 //! | `cluster.rs` | what all brokers of the process share: nodes, topics, leaders |
 //! | `partition.rs`, `log.rs`, `producers.rs` | one partition: who may write, what is there, whose sequence is next |
+//! | `brokers.rs` | which of the brokers are up; stopping and starting them |
+//! | `faults/`, `control.rs` | what goes wrong on purpose; what can be done to running brokers |
 //! | `sessions.rs` | fetch sessions (KIP-227) |
 //! | `groups/` | consumer groups and their positions |
+//! | `storage/` | what is kept on disk, and how it comes back |
 //! | `config.rs`, `versions.rs` | settings of topics; which versions are offered |
 //!
-//! It uses the layers `protocol`, `record` and `net`, and nothing else of the client.
+//! It uses the layers `protocol`, `record` and `net`, the words of `config` for what is wrongly written, and nothing else of
+//! the client.
 
+mod brokers;
 mod call;
 mod cluster;
 mod config;
+mod control;
+mod faults;
 mod groups;
 mod handlers;
 mod log;
@@ -38,17 +45,23 @@ mod partition;
 mod producers;
 mod server;
 mod sessions;
+mod storage;
 mod versions;
 
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+pub use self::faults::{Fault, FaultId};
 pub use self::groups::GroupOptions;
+#[doc(hidden)]
+pub use self::storage::fuzz;
 pub use self::versions::Version;
 
+use self::brokers::Brokers;
 use self::call::Woken;
 use self::cluster::Cluster;
-use self::server::Server;
+use self::faults::Timed;
 use crate::Result;
 use crate::kafka::threads;
 use crate::sync::lock;
@@ -75,10 +88,20 @@ pub struct Options {
     pub auto_create_topics: bool,
     /// Bytes that all logs together may hold; beyond, the oldest batches go. Default 256 MiB.
     pub retention_bytes: usize,
+    /// Where topics, logs, committed offsets and producers are kept, to be there again at the next start: a directory
+    /// that is missing or empty, or that an earlier broker wrote; one broker uses it at a time. Default none: everything
+    /// is gone when the broker ends.
+    ///
+    /// What is acknowledged has been handed to the operating system, as in Kafka: it survives the end of the process,
+    /// kill -9 included, but not always a loss of power. Everything is forced onto the disk when the broker is stopped,
+    /// and changes of topics at once.
+    pub data_dir: Option<PathBuf>,
     /// The Kafka whose versions are offered. Default 4.3.
     pub version: Version,
     /// How consumer groups are run.
     pub groups: GroupOptions,
+    /// What goes wrong from the start on.
+    pub faults: Vec<Fault>,
 }
 
 impl Default for Options {
@@ -91,8 +114,10 @@ impl Default for Options {
             partitions: 3,
             auto_create_topics: true,
             retention_bytes: 256 << 20,
+            data_dir: None,
             version: Version::default(),
             groups: GroupOptions::default(),
+            faults: Vec::new(),
         }
     }
 }
@@ -100,7 +125,9 @@ impl Default for Options {
 /// One or more running brokers. They end when this is dropped.
 pub struct DevBroker {
     cluster: Arc<Cluster>,
-    servers: Vec<Server>,
+    brokers: Arc<Brokers>,
+    /// Faults that fall due by time.
+    timed: Mutex<Vec<Timed>>,
     timer: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -109,16 +136,20 @@ impl DevBroker {
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an impossible option, [`ErrorKind::Io`](crate::ErrorKind::Io)
-    /// for an address that cannot be listened at.
+    /// for an address that cannot be listened at; either of them for a data directory that cannot be used.
     pub fn start(options: Options) -> Result<Self> {
         if !(1..=100).contains(&options.brokers) {
             return Err(crate::Error::config(format!("{} brokers: 1 to 100 are possible", options.brokers)));
         }
-        let brokers = options.brokers;
-        let cluster = Arc::new(Cluster::new(options));
-        let mut broker = Self { servers: Vec::new(), timer: None, cluster };
-        for node in 1..=brokers {
-            broker.servers.push(Server::start(node, &broker.cluster)?);
+        let faults = options.faults.clone();
+        let cluster = Arc::new(Cluster::new(options)?);
+        let brokers = Arc::new(Brokers::new(Arc::clone(&cluster)));
+        let mut broker = Self { brokers, timed: Mutex::default(), timer: None, cluster };
+        for node in broker.brokers.chosen(None) {
+            broker.brokers.start(node)?;
+        }
+        for fault in faults {
+            broker.inject(fault)?;
         }
         let cluster = Arc::clone(&broker.cluster);
         broker.timer = Some(threads::spawn("krs-broker-timer", move || keep_time(&cluster))?);
@@ -131,17 +162,19 @@ impl DevBroker {
         nodes.iter().map(|node| format!("{}:{}", node.host, node.port)).collect::<Vec<_>>().join(",")
     }
 
-    /// Ends all connections and waits for their threads.
+    /// Ends all connections and waits for their threads; what is kept on disk is forced onto it.
     pub fn stop(self) {}
 }
 
 impl Drop for DevBroker {
     fn drop(&mut self) {
         self.cluster.timer.close();
-        self.servers.iter_mut().for_each(Server::stop);
+        self.brokers.close();
+        std::mem::take(&mut *lock(&self.timed)).into_iter().for_each(Timed::end);
         if let Some(timer) = self.timer.take() {
             threads::join(timer);
         }
+        self.cluster.close();
     }
 }
 
@@ -155,7 +188,7 @@ impl std::fmt::Debug for DevBroker {
 fn keep_time(cluster: &Cluster) {
     let mut cleaning = Instant::now() + CLEANING;
     loop {
-        let groups = lock(&cluster.groups).tick(Instant::now(), cluster);
+        let groups = cluster.with_groups(|groups, now| groups.tick(now, cluster));
         let next = groups.map_or(cleaning, |groups| groups.min(cleaning));
         if cluster.timer.wait(Some(next)) == Woken::Closed {
             return;

@@ -8,6 +8,7 @@ use super::call::Doorbell;
 use super::config::TopicSettings;
 use super::log::Log;
 use super::producers::{Producers, Verdict};
+use super::storage::{Checkpoint, Files};
 use crate::kafka::protocol::{Bytes, ErrorCode};
 use crate::kafka::record::batch::{self, Batch};
 use crate::kafka::record::compression::{Compression, Limits};
@@ -32,6 +33,8 @@ pub(super) struct PartitionState {
     pub(super) in_sync: Vec<i32>,
     pub(super) log: Log,
     pub(super) producers: Producers,
+    /// Where all of it is kept; none if it is in memory only.
+    pub(super) files: Option<Files>,
     /// Its topic was deleted.
     pub(super) gone: bool,
     /// Connections that wait for an append; each at most once.
@@ -72,11 +75,12 @@ impl Refused {
 
 impl Partition {
     /// An empty partition with these replicas, the first of which leads.
-    pub(super) fn new(index: i32, replicas: Vec<i32>) -> Self {
+    pub(super) fn new(index: i32, replicas: Vec<i32>, files: Option<Files>) -> Self {
         let state = PartitionState {
             leader: replicas.first().copied(),
             in_sync: replicas.clone(),
             replicas,
+            files,
             ..PartitionState::default()
         };
         Self { index, state: Mutex::new(state) }
@@ -107,7 +111,7 @@ impl PartitionState {
     /// Appends a checked batch, unless its producer's sequence says that it is there already, and wakes who waits.
     ///
     /// # Errors
-    /// The sequence is out of order.
+    /// The sequence is out of order, or the batch cannot be kept on disk.
     pub(super) fn append(&mut self, batch: &Sound, now: i64) -> Result<Appended, Refused> {
         let header = *batch.checked.header();
         let append_time = batch.append_time.unwrap_or(-1);
@@ -116,10 +120,81 @@ impl PartitionState {
         }
         let before = self.log.size();
         let offsets = header.last_offset_delta + 1;
-        let base_offset = self.log.append(&batch.bytes, offsets, self.leader_epoch, now).base_offset;
+        let stored = self.log.place(&batch.bytes, offsets, self.leader_epoch, now);
+        let base_offset = stored.base_offset;
+        let checkpoint = || checkpoint(self.leader_epoch, &self.log);
+        if let Some(files) = &mut self.files
+            && let Err(error) = files.append(&stored.bytes, base_offset, checkpoint)
+        {
+            let text = format!("Error while appending records to {}: {error}", files.directory().display());
+            return Err(Refused::new(ErrorCode::KAFKA_STORAGE_ERROR, text));
+        }
+        self.log.push(stored);
         self.producers.note(&header, base_offset, now);
         self.wake();
         Ok(Appended { base_offset, append_time, log_start: self.log.start(), grown: self.log.size() - before })
+    }
+
+    /// Moves the start of the log up to `offset`; returns the memory that came free.
+    pub(super) fn delete_before(&mut self, offset: i64) -> usize {
+        let before = self.log.size();
+        self.log.delete_before(offset);
+        self.trim();
+        self.keep();
+        before - self.log.size()
+    }
+
+    /// Takes the oldest batch away; returns the memory that came free. Where the log starts then is not kept before
+    /// [`keep`](Self::keep): the batch may be back after a crash.
+    pub(super) fn drop_oldest(&mut self) -> usize {
+        let before = self.log.size();
+        self.log.drop_oldest();
+        self.trim();
+        before - self.log.size()
+    }
+
+    /// Deletes files of which the log holds nothing any more.
+    pub(super) fn trim(&mut self) {
+        if let Some(files) = &mut self.files {
+            files.trim(self.log.start(), self.log.end());
+        }
+    }
+
+    /// Keeps on disk what the log's batches do not say: epoch and start. What fails is said in the log and comes again
+    /// with the next change or cleaning.
+    pub(super) fn keep(&mut self) {
+        if let Some(files) = &mut self.files {
+            // It is noted there.
+            let _ = files.keep(checkpoint(self.leader_epoch, &self.log));
+        }
+    }
+
+    /// Ends the partition with all that is in it; returns the memory that came free.
+    pub(super) fn end(&mut self) -> usize {
+        self.gone = true;
+        if let Some(files) = self.files.take() {
+            files.erase();
+        }
+        let freed = self.delete_before(self.log.end());
+        self.wake();
+        freed
+    }
+
+    /// Goes on after a restart: led by the first of its replicas that is among this many brokers, in a new epoch.
+    ///
+    /// # Errors
+    /// The new epoch cannot be kept on disk.
+    pub(super) fn resume(&mut self, brokers: i32) -> std::io::Result<()> {
+        let in_sync: Vec<i32> = self.replicas.iter().copied().filter(|id| (1..=brokers).contains(id)).collect();
+        self.leader = in_sync.first().copied();
+        if self.leader.is_some() {
+            self.in_sync = in_sync;
+        }
+        self.leader_epoch += 1;
+        match &mut self.files {
+            Some(files) => files.keep(checkpoint(self.leader_epoch, &self.log)),
+            None => Ok(()),
+        }
     }
 
     /// Lets this connection know of the next append or change of leader.
@@ -139,14 +214,37 @@ impl PartitionState {
         }
     }
 
+    /// Makes a broker that is up the leader. If it is no replica yet, it takes the old leader's place.
+    pub(super) fn move_to(&mut self, node: i32) {
+        if !self.replicas.contains(&node) {
+            let old = self.leader;
+            for replica in self.replicas.iter_mut().chain(&mut self.in_sync).filter(|replica| Some(**replica) == old) {
+                *replica = node;
+            }
+            if !self.replicas.contains(&node) {
+                // It had no leader.
+                self.replicas.insert(0, node);
+            }
+        }
+        if !self.in_sync.contains(&node) {
+            self.in_sync.push(node);
+        }
+        self.lead(Some(node));
+    }
+
     /// Makes another replica the leader, or none.
     pub(super) fn lead(&mut self, leader: Option<i32>) {
         if self.leader != leader {
             self.leader = leader;
             self.leader_epoch += 1;
+            self.keep();
             self.wake();
         }
     }
+}
+
+fn checkpoint(leader_epoch: i32, log: &Log) -> Checkpoint {
+    Checkpoint { leader_epoch, log_start: log.start(), epochs: log.epochs().to_vec() }
 }
 
 /// A batch that passed all checks of its own; only its sequence is not judged yet.

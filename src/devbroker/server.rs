@@ -1,17 +1,19 @@
 //! Sockets and threads: one listener per broker, one thread per connection.
 
 use std::collections::HashMap;
+use std::io::Write;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::call::{Call, Client, Doorbell, Reply};
+use super::call::{Call, Client, Doorbell, Outcome};
 use super::cluster::{Cluster, Node};
 use super::handlers;
 use crate::clock::Deadline;
 use crate::kafka::net::{Closer, FrameReader, Listener, NoFrame, Stream};
-use crate::kafka::protocol::{Bytes, Frame, frame};
+use crate::kafka::protocol::{ApiKey, Bytes, frame};
 use crate::kafka::threads;
 use crate::sync::lock;
 use crate::{Error, ErrorKind, Result};
@@ -51,6 +53,13 @@ struct Connection {
     thread: Option<JoinHandle<()>>,
 }
 
+impl Connection {
+    fn end(&self) {
+        self.closer.close();
+        self.doorbell.close();
+    }
+}
+
 impl Server {
     /// Listens where the options say and serves.
     pub(super) fn start(node: i32, cluster: &Arc<Cluster>) -> Result<Self> {
@@ -60,13 +69,14 @@ impl Server {
             first => u16::try_from(i32::from(first) + node - 1)
                 .map_err(|_| Error::config(format!("port {first} leaves no room for {} brokers", options.brokers)))?,
         };
-        Self::listen(node, port, cluster)
-    }
-
-    fn listen(node: i32, port: u16, cluster: &Arc<Cluster>) -> Result<Self> {
-        let options = &cluster.options;
         let listener = Listener::bind(&options.host, port)
             .map_err(|error| Error::new(ErrorKind::Io, format!("cannot listen at {}:{port}: {error}", options.host)))?;
+        Self::listen(node, listener, cluster)
+    }
+
+    /// Serves at this listener.
+    pub(super) fn listen(node: i32, listener: Listener, cluster: &Arc<Cluster>) -> Result<Self> {
+        let options = &cluster.options;
         let host = match &options.advertised_host {
             Some(host) => host.clone(),
             None if listener.address().ip().is_unspecified() => "localhost".to_owned(),
@@ -86,6 +96,15 @@ impl Server {
         Ok(Self { shared, accepting: Some(accepting) })
     }
 
+    pub(super) fn address(&self) -> SocketAddr {
+        self.shared.listener.address()
+    }
+
+    /// Ends all connections.
+    pub(super) fn cut(&self) {
+        lock(&self.shared.connections).values().for_each(Connection::end);
+    }
+
     /// Ends the listener and all connections, and waits for their threads.
     pub(super) fn stop(&mut self) {
         let Some(accepting) = self.accepting.take() else { return };
@@ -94,10 +113,7 @@ impl Server {
         self.shared.listener.wake();
         threads::join(accepting);
         let connections = std::mem::take(&mut *lock(&self.shared.connections));
-        for connection in connections.values() {
-            connection.closer.close();
-            connection.doorbell.close();
-        }
+        connections.values().for_each(Connection::end);
         connections.into_values().filter_map(|connection| connection.thread).for_each(threads::join);
     }
 }
@@ -155,9 +171,11 @@ struct Serving {
 impl Serving {
     fn serve(&mut self) {
         let node = self.shared.node;
+        let mut mute = false;
         let why = loop {
-            let request = match self.frames.read(Some(Deadline::after(IDLE.0, IDLE.1))) {
-                Ok(request) => request,
+            let request = match self.read() {
+                Ok(Some(request)) => request,
+                Ok(None) => break "by a fault, within a request".to_owned(),
                 Err(NoFrame::Closed { inside: false }) => break "the client closed it".to_owned(),
                 Err(NoFrame::Closed { inside: true }) => break "the client closed it within a request".to_owned(),
                 Err(NoFrame::Io(error)) => break error.to_string(),
@@ -166,25 +184,54 @@ impl Serving {
                     break "it is not Kafka's".to_owned();
                 }
             };
-            match self.answer(&request) {
-                Ok(Reply::Answer(answer)) => {
-                    let mut out = self.stream.until(Deadline::after(IDLE.0, IDLE.1));
-                    if let Err(error) = answer.write_to(&mut out) {
-                        break error.to_string();
-                    }
+            if mute {
+                continue;
+            }
+            let written = match self.answer(&request) {
+                Ok(Outcome::Answer(answer)) => answer.write_to(&mut self.out()),
+                Ok(Outcome::Garbled(bytes)) => self.out().write_all(&bytes),
+                Ok(Outcome::Last(bytes)) => {
+                    // It is closed either way.
+                    let _ = self.out().write_all(&bytes);
+                    break "by a fault, within an answer".to_owned();
                 }
-                Ok(Reply::Silence) => {}
-                Ok(Reply::HangUp) => break "by the broker".to_owned(),
+                Ok(Outcome::Nothing) => Ok(()),
+                Ok(Outcome::Mute) => {
+                    mute = true;
+                    Ok(())
+                }
+                Ok(Outcome::Close) => break "by the broker".to_owned(),
                 Err(error) => {
                     log::warn!(target: "broker", "node {node}: closing the connection from {}: {error}", self.client.host);
                     break "a request was not readable".to_owned();
                 }
+            };
+            if let Err(error) = written {
+                break error.to_string();
             }
         };
         log::debug!(target: "broker", "node {node}: connection of '{}' from {} ended: {why}", self.client.id, self.client.host);
     }
 
-    fn answer(&mut self, request: &Bytes) -> Result<Reply<Frame>> {
+    /// The next request; none if a fault closes the connection before it is read.
+    fn read(&mut self) -> Result<Option<Bytes>, NoFrame> {
+        let deadline = Some(Deadline::after(IDLE.0, IDLE.1));
+        let faults = &self.shared.cluster.faults;
+        if faults.any_inside() {
+            let [high, low, ..] = self.frames.begin(deadline)?;
+            let api = ApiKey::from_code(i16::from_be_bytes([high, low]));
+            if api.is_some_and(|api| faults.drops_inside(self.shared.node, api)) {
+                return Ok(None);
+            }
+        }
+        self.frames.read(deadline).map(Some)
+    }
+
+    fn out(&mut self) -> impl Write + '_ {
+        self.stream.until(Deadline::after(IDLE.0, IDLE.1))
+    }
+
+    fn answer(&mut self, request: &Bytes) -> Result<Outcome> {
         let header = frame::decode_request_header(request)?;
         if let Some(id) = &header.client_id
             && *id != self.client.id

@@ -129,6 +129,11 @@ impl Sessions {
         }
     }
 
+    /// What a client of this session follows.
+    pub(super) fn followed(&self, session: i32) -> Vec<Key> {
+        self.by_id.get(&session).map_or_else(Vec::new, |session| session.partitions.keys().cloned().collect())
+    }
+
     /// The last partition of which records were sent.
     pub(super) fn ended_at(&mut self, session: i32, key: &Key) {
         if let Some(session) = self.by_id.get_mut(&session) {

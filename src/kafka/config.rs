@@ -22,6 +22,8 @@ mod table;
 
 pub(crate) use address::Address;
 pub(crate) use given::Given;
+#[cfg(feature = "devbroker")]
+pub(crate) use given::shown;
 pub use property::{Property, Scope};
 pub(crate) use settings::{
     AssignorKind, ClientSettings, ConsumerSettings, OffsetReset, PartitionerKind, ProducerSettings,

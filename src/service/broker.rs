@@ -53,7 +53,10 @@ fn greeting(bootstrap: &str, options: &Options) -> String {
 
 fn where_kept(options: &Options) -> String {
     let most = options.retention_bytes >> 20;
-    format!("It keeps up to {most} MiB in memory.")
+    match &options.data_dir {
+        None => format!("It keeps up to {most} MiB in memory."),
+        Some(directory) => format!("It keeps up to {most} MiB, in memory and in {}.", directory.display()),
+    }
 }
 
 #[cfg(test)]

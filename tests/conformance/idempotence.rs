@@ -167,9 +167,10 @@ fn a_batch_of_exactly_the_topics_limit_passes_and_one_byte_more_does_not() {
 #[test]
 fn what_an_append_tells_is_what_the_log_says() {
     let (topic, mut wire, _) = begin("tells");
+    let sent = Batch::of(2).encode();
     let versions: Vec<i16> = wire.versions::<ProduceRequest>().collect();
     for (version, offset) in versions.iter().zip((0..).step_by(2)) {
-        let answer = wire.produce_in(*version, &topic, 0, &Batch::of(2).encode());
+        let answer = wire.produce_in(*version, &topic, 0, &sent);
         assert_eq!(answer.error_code, ErrorCode::NONE, "version {version}");
         assert_eq!((answer.base_offset, answer.log_append_time_ms), (offset, -1), "version {version}");
         assert_eq!(answer.log_start_offset, if *version >= 5 { 0 } else { -1 }, "version {version}");
@@ -177,7 +178,6 @@ fn what_an_append_tells_is_what_the_log_says() {
     // Every batch has its place stamped into it, and nothing else of it is changed.
     let answer = wire.ask(&topic.fetch(0, 0));
     let records = answer.responses[0].partitions[0].records.clone().unwrap();
-    let sent = Batch::of(2).encode();
     assert_eq!(records.len(), sent.len() * versions.len());
     for (batch, offset) in records.chunks(sent.len()).zip((0i64..).step_by(2)) {
         assert_eq!(batch[..8], offset.to_be_bytes());

@@ -10,9 +10,13 @@
 //! skipped: what a broker's version lacks it must refuse, and say so in ApiVersions. Each test has topics and groups of
 //! its own, so the broker may be an old one and the tests run side by side.
 
+mod classic;
 mod consume;
+mod consumer_groups;
+mod fetches;
 mod groups;
 mod idempotence;
+mod offsets;
 mod produce;
 mod support;
 mod topics;

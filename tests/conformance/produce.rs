@@ -57,7 +57,7 @@ fn records_of_each_codec_are_stored_in_it_and_come_back() {
 #[test]
 fn records_come_back_exactly_as_they_were_sent() {
     let topic = unique("exact");
-    kafka().create(&topic, 1);
+    kafka().create_for_old_records(&topic, 1);
     let every_byte: Vec<u8> = (0..=255).collect();
     let headers = [
         Header::new("a", "1"),
@@ -250,7 +250,7 @@ fn producers_that_share_a_partition_keep_their_own_order() {
 fn times_are_the_producers_or_the_brokers_as_the_topic_says() {
     for (kind, brokers) in [("CreateTime", false), ("LogAppendTime", true)] {
         let topic = unique("time");
-        kafka().create_with(&topic, 1, &[("message.timestamp.type", kind)]);
+        kafka().create_with(&topic, 1, &[("message.timestamp.type", kind), ("retention.ms", "-1")]);
         let producer = kafka().producer(&[]);
         let given = 1_600_000_000_123;
         let place = producer.send(Record::to(&topic).value("x").timestamp(given)).unwrap().wait().unwrap();

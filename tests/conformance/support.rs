@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use krs::devbroker::{DevBroker, Options};
 use krs::{Admin, Config, Consumer, ConsumerRecord, Created, NewTopic, Producer, Record, TopicPartition};
 
 /// For what takes a moment on an idle machine; only a failure ever waits so long.
@@ -16,19 +17,20 @@ pub const TICK: Duration = Duration::from_millis(50);
 /// The Kafka under test.
 pub struct Kafka {
     bootstrap: String,
+    /// Runs as long as this is kept.
+    _ours: Option<DevBroker>,
 }
 
 /// The Kafka that `KAFKA_BROKERS` names, else a development broker that lives as long as this program.
 pub fn kafka() -> &'static Kafka {
     static KAFKA: OnceLock<Kafka> = OnceLock::new();
-    KAFKA.get_or_init(|| {
-        let given = std::env::var("KAFKA_BROKERS").ok().filter(|brokers| !brokers.is_empty());
-        Kafka { bootstrap: given.unwrap_or_else(start) }
+    KAFKA.get_or_init(|| match std::env::var("KAFKA_BROKERS").ok().filter(|brokers| !brokers.is_empty()) {
+        Some(bootstrap) => Kafka { bootstrap, _ours: None },
+        None => {
+            let broker = DevBroker::start(Options::default()).unwrap();
+            Kafka { bootstrap: broker.bootstrap(), _ours: Some(broker) }
+        }
     })
-}
-
-fn start() -> String {
-    panic!("KAFKA_BROKERS is not set")
 }
 
 impl Kafka {
@@ -51,6 +53,11 @@ impl Kafka {
     /// Creates a topic, which must be new.
     pub fn create(&self, topic: &str, partitions: i32) {
         self.create_with(topic, partitions, &[]);
+    }
+
+    /// Creates a topic whose records may be of any age.
+    pub fn create_for_old_records(&self, topic: &str, partitions: i32) {
+        self.create_with(topic, partitions, &[("retention.ms", "-1")]);
     }
 
     /// Creates a topic with configurations.
@@ -82,11 +89,16 @@ pub fn with(config: &Config, settings: &[(&str, &str)]) -> Config {
     settings.iter().fold(config.clone(), |config, (name, value)| config.set(name, value).unwrap())
 }
 
+/// Milliseconds since 1970.
+pub fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64
+}
+
 /// A name that no other test and no earlier run has used.
 pub fn unique(name: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    static BEGIN: OnceLock<u128> = OnceLock::new();
-    let begin = BEGIN.get_or_init(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis());
+    static BEGIN: OnceLock<i64> = OnceLock::new();
+    let begin = BEGIN.get_or_init(now);
     format!("{name}-{begin}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 

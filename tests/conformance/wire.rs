@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use krs::kafka::protocol::messages::*;
 use krs::kafka::protocol::{ApiKey, ApiVersions, Bytes, ErrorCode, Request, Uuid, VersionRange, frame};
 
-use crate::support::{LONG, kafka, unique, until};
+use crate::support::{LONG, kafka, now, unique, until};
 
 /// A connection to one broker.
 pub struct Wire {
@@ -85,6 +85,17 @@ impl Wire {
     /// What the broker offers of this API.
     pub fn offers(&self, key: ApiKey) -> Option<VersionRange> {
         self.offered.range(key)
+    }
+
+    /// The level at which the cluster uses a feature; 0 if it does not.
+    pub fn feature(&mut self, name: &str) -> i16 {
+        let request = ApiVersionsRequest {
+            client_software_name: "conformance".to_owned(),
+            client_software_version: "1".to_owned(),
+        };
+        let answer = self.ask(&request);
+        let found = answer.finalized_features.iter().find(|feature| feature.name == name);
+        found.map_or(0, |feature| feature.max_version_level)
     }
 
     /// Every version that both sides know.
@@ -294,10 +305,11 @@ pub const CRC: usize = 17;
 pub const ATTRIBUTES: usize = 21;
 
 impl Batch {
-    /// So many small records of no idempotent producer.
+    /// So many small records of no idempotent producer, made a millisecond after each other.
     pub fn of(count: usize) -> Self {
+        let now = now();
         let record = |number: usize| Plain {
-            timestamp: 1_700_000_000_000 + number as i64,
+            timestamp: now + number as i64,
             key: None,
             value: Some(number.to_string().into_bytes()),
         };

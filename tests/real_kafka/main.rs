@@ -15,6 +15,8 @@ mod consumer;
 mod groups;
 mod interop;
 mod outage;
+#[path = "../util/process.rs"]
+mod process;
 mod producer;
 mod services;
 mod support;

@@ -33,7 +33,7 @@ use crate::kafka::protocol::{ErrorCode, Uuid};
 
 pub(super) use self::classic::{refused_join, refused_sync};
 pub(super) use self::consumer::check as check_consumer_heartbeat;
-pub(super) use self::offsets::Committed;
+pub(super) use self::offsets::{Changes, Committed, Key};
 
 /// Groups of a process.
 const MAX_GROUPS: usize = 10_000;
@@ -114,6 +114,12 @@ pub(super) struct Position {
     pub(super) committed: Committed,
 }
 
+impl Position {
+    pub(super) fn key(&self) -> Key {
+        (self.group.clone(), self.topic.clone(), self.partition)
+    }
+}
+
 /// All groups.
 #[derive(Debug)]
 pub(super) struct Groups {
@@ -124,6 +130,8 @@ pub(super) struct Groups {
     /// Something ends earlier than the timer knows.
     hurry: bool,
     cleaning: Option<Instant>,
+    /// What changed since it was last kept elsewhere; none if nobody does that.
+    changes: Option<Changes>,
 }
 
 #[derive(Debug)]
@@ -191,7 +199,7 @@ impl Kind {
 
 impl Groups {
     pub(super) fn new(options: GroupOptions) -> Self {
-        Self { options, by_id: BTreeMap::new(), alarm: None, hurry: false, cleaning: None }
+        Self { options, by_id: BTreeMap::new(), alarm: None, hurry: false, cleaning: None, changes: None }
     }
 
     /// Whether the timer must be told of an earlier end; asked after each call.
@@ -213,7 +221,8 @@ impl Groups {
         if cleaning <= now {
             self.cleaning = Some(now + CLEANING);
             let retention = self.options.offsets_retention;
-            self.by_id.retain(|_, group| !group.clean(now, retention));
+            let changes = &mut self.changes;
+            self.by_id.retain(|id, group| !noting(changes, id, group, |group| group.clean(now, retention)));
         }
         self.alarm = self.by_id.values().filter_map(Group::next_deadline).chain(self.cleaning).min();
         self.hurry = false;
@@ -385,10 +394,11 @@ impl Groups {
     /// # Errors
     /// GROUP_ID_NOT_FOUND or NON_EMPTY_GROUP.
     pub(super) fn delete(&mut self, id: &str) -> Result<(), ErrorCode> {
-        let group = self.by_id.get(id).ok_or(ErrorCode::GROUP_ID_NOT_FOUND)?;
+        let group = self.by_id.get_mut(id).ok_or(ErrorCode::GROUP_ID_NOT_FOUND)?;
         if !group.is_empty() {
             return Err(ErrorCode::NON_EMPTY_GROUP);
         }
+        noting(&mut self.changes, id, group, |group| group.offsets = Offsets::default());
         self.by_id.remove(id);
         Ok(())
     }
@@ -450,6 +460,10 @@ impl Groups {
         };
         let kept = u64::try_from(request.retention_time_ms).ok().map(Duration::from_millis);
         if let Some(group) = self.by_id.get_mut(&request.group_id) {
+            if let Some(changes) = &mut self.changes {
+                let key = (request.group_id.clone(), topic.0.to_owned(), position.partition_index);
+                changes.insert(key, Some(committed.clone()));
+            }
             group.offsets.put(now, topic.0, position.partition_index, committed, kept);
         }
         Ok(())
@@ -499,18 +513,20 @@ impl Groups {
     ///
     /// # Errors
     /// GROUP_SUBSCRIBED_TO_TOPIC.
-    pub(super) fn delete_position(&mut self, group: &str, topic: &str, partition: i32) -> Result<(), ErrorCode> {
-        let Some(group) = self.by_id.get_mut(group) else { return Ok(()) };
+    pub(super) fn delete_position(&mut self, id: &str, topic: &str, partition: i32) -> Result<(), ErrorCode> {
+        let Some(group) = self.by_id.get_mut(id) else { return Ok(()) };
         if group.kind.is_subscribed_to(topic) {
             return Err(ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC);
         }
-        group.offsets.remove(topic, partition);
+        noting(&mut self.changes, id, group, |group| group.offsets.remove(topic, partition));
         Ok(())
     }
 
     /// A topic is gone, and with it the positions in it.
     pub(super) fn topic_deleted(&mut self, topic: &str) {
-        self.by_id.values_mut().for_each(|group| group.offsets.remove_topic(topic));
+        for (id, group) in &mut self.by_id {
+            noting(&mut self.changes, id, group, |group| group.offsets.remove_topic(topic));
+        }
     }
 
     /// The members of a group, by id.
@@ -544,7 +560,7 @@ impl Groups {
     }
 
     /// All stored positions of all groups.
-    pub(super) fn all_positions(&self) -> Vec<Position> {
+    fn all_positions(&self) -> Vec<Position> {
         let mut all = Vec::new();
         for (group, Group { offsets, .. }) in &self.by_id {
             for (topic, partitions) in offsets.topics() {
@@ -559,13 +575,43 @@ impl Groups {
         all
     }
 
-    /// Takes positions over that were kept elsewhere; their time begins now.
+    /// Takes positions over that were kept elsewhere; their time begins now. From now on changes are noted.
     pub(super) fn restore(&mut self, now: Instant, positions: impl IntoIterator<Item = Position>) {
         for Position { group, topic, partition, committed } in positions {
             let group = self.by_id.entry(group).or_insert_with(|| Group::classic(now));
             group.offsets.put(now, &topic, partition, committed, None);
         }
+        self.changes = Some(Changes::new());
     }
+
+    /// Has positions kept elsewhere that changed since that was last done: `keep` is given the changes, and on demand
+    /// all there are. What cannot be kept now comes again.
+    pub(super) fn keep<E>(
+        &mut self,
+        keep: impl FnOnce(&Changes, &dyn Fn() -> Vec<Position>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match &self.changes {
+            Some(changes) if !changes.is_empty() => keep(changes, &|| self.all_positions())?,
+            _ => return Ok(()),
+        }
+        self.changes = Some(Changes::new());
+        Ok(())
+    }
+}
+
+/// Does something to a group, and notes the positions that it does not have afterwards.
+fn noting<T>(changes: &mut Option<Changes>, id: &str, group: &mut Group, work: impl FnOnce(&mut Group) -> T) -> T {
+    let Some(changes) = changes else { return work(group) };
+    let keys = |group: &Group| -> BTreeSet<Key> {
+        let topics = group.offsets.topics();
+        topics
+            .flat_map(|(topic, partitions)| partitions.map(move |(index, _)| (id.to_owned(), topic.clone(), index)))
+            .collect()
+    };
+    let before = keys(group);
+    let result = work(group);
+    changes.extend(before.difference(&keys(group)).map(|key| (key.clone(), None)));
+    result
 }
 
 /// An id for a member that calls itself so.

@@ -22,6 +22,12 @@ pub(in crate::devbroker) struct Committed {
     pub(in crate::devbroker) topic_id: Uuid,
 }
 
+/// Whose position: group, topic, partition.
+pub(in crate::devbroker) type Key = (String, String, i32);
+
+/// Positions that changed; none is gone.
+pub(in crate::devbroker) type Changes = BTreeMap<Key, Option<Committed>>;
+
 /// The positions of one group.
 #[derive(Debug, Default)]
 pub(super) struct Offsets {

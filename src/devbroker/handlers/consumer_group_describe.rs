@@ -38,7 +38,7 @@ impl Handler for ConsumerGroupDescribeRequest {
     }
 
     fn subject(&self) -> Subject<'_> {
-        Subject { topics: Vec::new(), group: self.group_ids.first().map(String::as_str) }
+        Subject { group: self.group_ids.first().map(String::as_str), ..Subject::default() }
     }
 }
 

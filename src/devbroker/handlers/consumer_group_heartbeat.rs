@@ -24,7 +24,7 @@ impl Handler for ConsumerGroupHeartbeatRequest {
 
     fn subject(&self) -> Subject<'_> {
         let topics = self.subscribed_topic_names.iter().flatten().map(String::as_str).collect();
-        Subject { topics, group: Some(&self.group_id) }
+        Subject { topics, ..Subject::group(&self.group_id) }
     }
 }
 

@@ -25,7 +25,7 @@ impl Handler for DeleteGroupsRequest {
     }
 
     fn subject(&self) -> Subject<'_> {
-        Subject { topics: Vec::new(), group: self.groups_names.first().map(String::as_str) }
+        Subject { group: self.groups_names.first().map(String::as_str), ..Subject::default() }
     }
 }
 

@@ -44,7 +44,7 @@ impl Handler for DescribeGroupsRequest {
     }
 
     fn subject(&self) -> Subject<'_> {
-        Subject { topics: Vec::new(), group: self.groups.first().map(String::as_str) }
+        Subject { group: self.groups.first().map(String::as_str), ..Subject::default() }
     }
 }
 

@@ -51,7 +51,9 @@ impl Handler for FetchRequest {
     }
 
     fn subject(&self) -> Subject<'_> {
-        Subject::topics(self.topics.iter().map(|topic| topic.topic.as_str()))
+        let ids = self.topics.iter().map(|topic| topic.topic_id).collect();
+        let named = Subject::topics(self.topics.iter().map(|topic| topic.topic.as_str()));
+        Subject { ids, session: self.session_id, ..named }
     }
 }
 

@@ -33,7 +33,7 @@ impl Handler for FindCoordinatorRequest {
     fn subject(&self) -> Subject<'_> {
         match self.key_type {
             GROUP if self.coordinator_keys.is_empty() => Subject::group(&self.key),
-            GROUP => Subject { topics: Vec::new(), group: self.coordinator_keys.first().map(String::as_str) },
+            GROUP => Subject { group: self.coordinator_keys.first().map(String::as_str), ..Subject::default() },
             _ => Subject::default(),
         }
     }

@@ -9,8 +9,10 @@ impl Handler for InitProducerIdRequest {
         if self.transactional_id.is_some() {
             return Reply::Answer(self.refuse(call, ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED));
         }
-        let producer_id = call.cluster.new_producer_id();
-        Reply::Answer(InitProducerIdResponse { producer_id, producer_epoch: 0, ..Default::default() })
+        Reply::Answer(match call.cluster.new_producer_id() {
+            Ok(producer_id) => InitProducerIdResponse { producer_id, producer_epoch: 0, ..Default::default() },
+            Err(code) => self.refuse(call, code),
+        })
     }
 
     fn refuse(&self, _: &Call<'_>, error_code: ErrorCode) -> InitProducerIdResponse {

@@ -45,7 +45,9 @@ impl Handler for MetadataRequest {
     }
 
     fn subject(&self) -> Subject<'_> {
-        Subject::topics(self.topics.iter().flatten().filter_map(|topic| topic.name.as_deref()))
+        let topics = || self.topics.iter().flatten();
+        let ids = topics().filter(|topic| topic.name.is_none()).map(|topic| topic.topic_id).collect();
+        Subject { ids, ..Subject::topics(topics().filter_map(|topic| topic.name.as_deref())) }
     }
 }
 

@@ -1,9 +1,10 @@
 //! The APIs, one file each, and the way to them.
 
-use super::call::{Call, Handler, Reply};
+use super::call::{Call, Outcome};
+use super::faults;
 use crate::kafka::protocol::frame::{self, RequestHeader};
 use crate::kafka::protocol::messages::*;
-use crate::kafka::protocol::{ApiKey, Bytes, Frame, Request, VersionRange};
+use crate::kafka::protocol::{ApiKey, Bytes, Request, VersionRange};
 use crate::{Error, Result};
 
 macro_rules! apis {
@@ -18,9 +19,12 @@ macro_rules! apis {
             }
         }
 
-        fn dispatch(key: ApiKey, call: &Call<'_>, header: &RequestHeader, frame: &Bytes) -> Result<Reply<Frame>> {
+        fn dispatch(key: ApiKey, call: &Call<'_>, header: &RequestHeader, frame: &Bytes) -> Result<Outcome> {
             match key {
-                $(key if key == $request::KEY => serve::<$request>(call, header, frame),)+
+                $(key if key == $request::KEY => {
+                    let request: $request = frame::decode_request(frame, header)?;
+                    faults::serve(request, call, header)
+                })+
                 _ => Err(not_served(header)),
             }
         }
@@ -55,28 +59,18 @@ apis! {
 /// # Errors
 /// The request is not readable, or not of an API and version that is offered: the connection is to be closed, as Kafka
 /// does it.
-pub(super) fn answer(call: &Call<'_>, header: &RequestHeader, frame: &Bytes) -> Result<Reply<Frame>> {
+pub(super) fn answer(call: &Call<'_>, header: &RequestHeader, frame: &Bytes) -> Result<Outcome> {
     let Some(key) = ApiKey::from_code(header.api_key) else { return Err(not_served(header)) };
     if !call.cluster.offered.serves(key, header.api_version) {
         // Only here a client cannot know better (KIP-511).
         if key == ApiKey::ApiVersions {
             let refusal = api_versions::unsupported(call);
-            return frame::encode_response::<ApiVersionsRequest>(&refusal, 0, header.correlation_id).map(Reply::Answer);
+            return frame::encode_response::<ApiVersionsRequest>(&refusal, 0, header.correlation_id)
+                .map(Outcome::Answer);
         }
         return Err(not_served(header));
     }
     dispatch(key, call, header, frame)
-}
-
-fn serve<R: Handler>(call: &Call<'_>, header: &RequestHeader, frame: &Bytes) -> Result<Reply<Frame>> {
-    let request: R = frame::decode_request(frame, header)?;
-    match request.serve(call) {
-        Reply::Answer(response) => {
-            frame::encode_response::<R>(&response, header.api_version, header.correlation_id).map(Reply::Answer)
-        }
-        Reply::Silence => Ok(Reply::Silence),
-        Reply::HangUp => Ok(Reply::HangUp),
-    }
 }
 
 fn not_served(header: &RequestHeader) -> Error {

@@ -17,7 +17,7 @@ impl Handler for OffsetCommitRequest {
         if is_for_zookeeper(call) {
             return Reply::Answer(self.refuse(call, ErrorCode::UNSUPPORTED_VERSION));
         }
-        let topics = call.cluster.with_groups(|groups, now| {
+        let answer = call.cluster.with_groups(|groups, now| {
             let named: Vec<_> = self.topics.iter().map(|topic| (topic, Named::of(call, topic))).collect();
             let there: Vec<(Uuid, i32)> = named.iter().flat_map(|(topic, named)| named.there(topic)).collect();
             // A request about nothing that is there does not get as far as the group.
@@ -35,9 +35,10 @@ impl Handler for OffsetCommitRequest {
                     groups.commit(now, &self, (&named.name, named.found?.id), position)
                 })
             });
-            topics.collect()
+            let answer = OffsetCommitResponse { topics: topics.collect(), ..Default::default() };
+            call.cluster.keep_positions(groups).map_or_else(|code| self.refuse(call, code), |()| answer)
         });
-        Reply::Answer(OffsetCommitResponse { topics, ..Default::default() })
+        Reply::Answer(answer)
     }
 
     fn refuse(&self, _: &Call<'_>, code: ErrorCode) -> OffsetCommitResponse {
@@ -47,7 +48,7 @@ impl Handler for OffsetCommitRequest {
 
     fn subject(&self) -> Subject<'_> {
         let topics = self.topics.iter().map(|topic| topic.name.as_str()).collect();
-        Subject { topics, group: Some(&self.group_id) }
+        Subject { topics, ..Subject::group(&self.group_id) }
     }
 }
 

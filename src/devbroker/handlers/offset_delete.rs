@@ -39,6 +39,6 @@ impl Handler for OffsetDeleteRequest {
 
     fn subject(&self) -> Subject<'_> {
         let topics = self.topics.iter().map(|topic| topic.name.as_str()).collect();
-        Subject { topics, group: Some(&self.group_id) }
+        Subject { topics, ..Subject::group(&self.group_id) }
     }
 }

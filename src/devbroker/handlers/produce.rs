@@ -58,7 +58,13 @@ impl Handler for ProduceRequest {
     }
 
     fn subject(&self) -> Subject<'_> {
-        Subject::topics(self.topic_data.iter().map(|topic| topic.name.as_str()))
+        let topics = self.topic_data.iter();
+        let ids = topics.clone().map(|topic| topic.topic_id).collect();
+        Subject { ids, ..Subject::topics(topics.map(|topic| topic.name.as_str())) }
+    }
+
+    fn is_answered(&self) -> bool {
+        self.acks != 0
     }
 }
 

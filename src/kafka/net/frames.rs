@@ -10,6 +10,9 @@ use crate::kafka::protocol::{Bytes, frame};
 /// A frame's claimed size is believed in steps of this: memory grows as bytes really arrive.
 const STEP: usize = 1 << 20;
 
+/// Bytes before a frame that say how long it is.
+const PREFIX: usize = 4;
+
 /// How much memory a connection takes.
 struct Sizes {
     /// Room for most frames; a buffer never starts smaller.
@@ -66,12 +69,7 @@ impl FrameReader {
 
     /// The next frame, without its size prefix.
     pub(crate) fn read(&mut self, deadline: Option<Deadline>) -> Result<Bytes, NoFrame> {
-        const PREFIX: usize = 4;
-        self.fill(PREFIX, self.sizes.small, deadline)?;
-        let mut prefix = [0; PREFIX];
-        prefix.copy_from_slice(&self.buffer[..PREFIX]);
-        let size = frame::check_size(prefix, self.limit).map_err(NoFrame::BadSize)?;
-        let end = PREFIX + size;
+        let end = PREFIX + self.size(deadline)?;
         // A little more than the frame may be read, so that the next answer may come with it.
         self.fill(end, end, deadline)?;
         let (excess, next) = (self.filled - end, self.take_buffer(self.filled - end));
@@ -82,6 +80,25 @@ impl FrameReader {
         self.filled = excess;
         self.keep(&done);
         Ok(Bytes::from_shared(done, PREFIX..end))
+    }
+
+    /// The first bytes of the next frame, which stays to be read; no frame is shorter.
+    #[cfg(feature = "devbroker")]
+    pub(crate) fn begin(&mut self, deadline: Option<Deadline>) -> Result<[u8; 4], NoFrame> {
+        self.size(deadline)?;
+        let mut first = [0; 4];
+        let end = PREFIX + first.len();
+        self.fill(end, self.sizes.small, deadline)?;
+        first.copy_from_slice(&self.buffer[PREFIX..end]);
+        Ok(first)
+    }
+
+    /// The size of the next frame, without its prefix.
+    fn size(&mut self, deadline: Option<Deadline>) -> Result<usize, NoFrame> {
+        self.fill(PREFIX, self.sizes.small, deadline)?;
+        let mut prefix = [0; PREFIX];
+        prefix.copy_from_slice(&self.buffer[..PREFIX]);
+        frame::check_size(prefix, self.limit).map_err(NoFrame::BadSize)
     }
 
     /// Reads until at least `needed` bytes are there; `room` is how large the buffer should be for that.

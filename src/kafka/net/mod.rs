@@ -11,5 +11,5 @@ pub(crate) use transport::Closer;
 #[cfg(feature = "devbroker")]
 pub(crate) use {
     frames::{FrameReader, NoFrame},
-    transport::{Listener, Stream},
+    transport::{Listener, Reserved, Stream},
 };

@@ -144,6 +144,31 @@ pub(crate) struct Listener {
     address: SocketAddr,
 }
 
+/// An address that is kept: nobody else gets it, and whoever connects to it is refused.
+#[cfg(feature = "devbroker")]
+pub(crate) struct Reserved {
+    socket: Socket,
+}
+
+#[cfg(feature = "devbroker")]
+impl Reserved {
+    pub(crate) fn at(address: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        // As the standard library does it, so that connections which have just ended are not in the way.
+        #[cfg(unix)]
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        Ok(Self { socket })
+    }
+
+    pub(crate) fn listen(self) -> io::Result<Listener> {
+        self.socket.listen(128)?;
+        let socket = TcpListener::from(self.socket);
+        let address = socket.local_addr()?;
+        Ok(Listener { socket, address })
+    }
+}
+
 #[cfg(feature = "devbroker")]
 impl Listener {
     /// Listens at the first address of `host` that can be; port 0 is any free one.

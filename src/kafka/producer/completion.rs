@@ -42,7 +42,7 @@ enum Meaning {
     /// Half of it may work.
     TooLarge,
     /// It will never work.
-    Rejected,
+    Rejected { undecided: bool },
 }
 
 impl Meaning {
@@ -69,7 +69,9 @@ impl Meaning {
             }
             ErrorCode::MESSAGE_TOO_LARGE | ErrorCode::RECORD_LIST_TOO_LARGE => Self::TooLarge,
             code if code.is_retriable() => Self::Transient { undecided: false },
-            _ => Self::Rejected,
+            // The broker does not say what failed, so it may have been anything after the append.
+            ErrorCode::UNKNOWN_SERVER_ERROR => Self::Rejected { undecided: true },
+            _ => Self::Rejected { undecided: false },
         }
     }
 }
@@ -158,7 +160,8 @@ impl Completion {
                 let outcome = Outcome::Acknowledged { base_offset: answer.base_offset, log_append_time };
                 return self.land(partition, batch, outcome);
             }
-            Meaning::TooLarge | Meaning::Rejected => {
+            Meaning::TooLarge | Meaning::Rejected { .. } => {
+                batch.undecided |= meaning == Meaning::Rejected { undecided: true };
                 let error = batch.give_up(failure.error);
                 return self.land(partition, batch, Outcome::Failed(error));
             }
@@ -244,7 +247,12 @@ mod tests {
         assert_eq!(Meaning::of(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION), Meaning::Stale { undecided: false });
         assert_eq!(Meaning::of(ErrorCode::REQUEST_TIMED_OUT), Meaning::Transient { undecided: true });
         assert_eq!(Meaning::of(ErrorCode::NOT_ENOUGH_REPLICAS), Meaning::Transient { undecided: false });
-        assert_eq!(Meaning::of(ErrorCode::INVALID_RECORD), Meaning::Rejected);
-        assert_eq!(Meaning::of(ErrorCode(999)), Meaning::Rejected, "an unknown code is not tried for ever");
+        assert_eq!(Meaning::of(ErrorCode::INVALID_RECORD), Meaning::Rejected { undecided: false });
+        assert_eq!(Meaning::of(ErrorCode::UNKNOWN_SERVER_ERROR), Meaning::Rejected { undecided: true });
+        assert_eq!(
+            Meaning::of(ErrorCode(999)),
+            Meaning::Rejected { undecided: false },
+            "an unknown code is not tried for ever"
+        );
     }
 }

@@ -1,6 +1,9 @@
 //! Topic ids and directory ids.
 
 use std::fmt;
+use std::str::FromStr;
+
+use crate::kafka::error::{Error, Result};
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -31,6 +34,22 @@ impl fmt::Display for Uuid {
     }
 }
 
+impl FromStr for Uuid {
+    type Err = Error;
+
+    /// Reads the form in which it is shown.
+    fn from_str(text: &str) -> Result<Self> {
+        let digit = |byte: u8| ALPHABET.iter().position(|known| *known == byte).map(|digit| digit as u128);
+        // 128 bits in 22 digits of six: the last digit brings two.
+        let id = text.as_bytes().split_last().filter(|(_, first)| first.len() == 21).and_then(|(last, first)| {
+            let bits = first.iter().try_fold(0, |bits, byte| Some(bits << 6 | digit(*byte)?))?;
+            let last = digit(*last).filter(|last| last & 0x0f == 0)?;
+            Some(Uuid((bits << 2 | last >> 4).to_be_bytes()))
+        });
+        id.ok_or_else(|| Error::protocol(format!("\"{}\" is no id", text.escape_debug())))
+    }
+}
+
 impl fmt::Debug for Uuid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -46,5 +65,17 @@ mod tests {
         assert_eq!(Uuid::ZERO.to_string(), "AAAAAAAAAAAAAAAAAAAAAA");
         let id = Uuid(std::array::from_fn(|i| (i * 17) as u8));
         assert_eq!(id.to_string(), "ABEiM0RVZneImaq7zN3u_w");
+    }
+
+    #[test]
+    fn an_id_is_read_as_it_is_shown() {
+        for id in [Uuid::ZERO, Uuid([0xff; 16]), Uuid(std::array::from_fn(|i| (i * 17) as u8))] {
+            assert_eq!(id.to_string().parse::<Uuid>().unwrap(), id);
+        }
+        for wrong in
+            ["", "ABEiM0RVZneImaq7zN3u_", "ABEiM0RVZneImaq7zN3u_x", "ABEiM0RVZneImaq7zN3u_ww", "ABEiM0RVZneImaq7zN3u+w"]
+        {
+            assert!(wrong.parse::<Uuid>().is_err(), "{wrong}");
+        }
     }
 }

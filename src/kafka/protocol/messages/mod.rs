@@ -59,7 +59,11 @@ apis! {
 
 mod consumer_protocol;
 mod leader_hint;
+#[cfg(feature = "devbroker")]
+mod offset_commit_record;
 
 pub use consumer_protocol::*;
 pub(super) use for_each_request;
 pub use leader_hint::*;
+#[cfg(feature = "devbroker")]
+pub use offset_commit_record::*;

@@ -1,0 +1,18 @@
+//! What a broker can do wrong, on the development broker over real TCP: nothing acknowledged is lost, nothing is written
+//! twice with idempotence, order is kept, every call ends by its deadline, and all is well again by itself.
+//!
+//! | file | faults of |
+//! | --- | --- |
+//! | `produce.rs` | writing: each request cut or spoilt in every place, every code that Kafka answers |
+//! | `connect.rs` | what comes before it: versions, metadata, producer ids |
+//! | `fetch.rs` | reading: records, the ends of logs |
+//! | `cluster.rs` | leaders that move, brokers that stop, hang or forget |
+//! | `ledger.rs` | the one checker: what was sent, what became of it, and what the log holds |
+//! | `support.rs` | brokers, settings, tables of faults |
+
+mod cluster;
+mod connect;
+mod fetch;
+mod ledger;
+mod produce;
+mod support;
