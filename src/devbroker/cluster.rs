@@ -1,6 +1,7 @@
 //! What the brokers of one process share: who they are, the topics, and where everything is led.
 //!
-//! Locks are taken in the order changing, groups, nodes, topics, a partition's state; none of them while another partition's is held.
+//! Locks are taken in the order configs, changing, groups, nodes, topics, a partition's state; none of them while another
+//! partition's is held.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
@@ -11,6 +12,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::Options;
 use super::call::Doorbell;
+use super::config::levels::BrokerConfigs;
 use super::config::{TopicConfig, TopicSettings};
 use super::faults::Faults;
 use super::groups::{self, Found, Groups};
@@ -33,6 +35,8 @@ pub(super) struct Cluster {
     pub(super) id: String,
     /// Changed through [`with_groups`](Self::with_groups).
     groups: Mutex<Groups>,
+    /// What brokers were set to while they run. Held over every change of a topic's settings too.
+    pub(super) configs: Mutex<BrokerConfigs>,
     nodes: Mutex<BTreeMap<i32, Node>>,
     topics: RwLock<Topics>,
     pub(super) sessions: Mutex<Sessions>,
@@ -116,12 +120,13 @@ impl Topic {
         read(&self.partitions).len()
     }
 
-    fn grow(&self, replicas: Vec<Vec<i32>>) {
+    /// Adds partitions with these replicas, of which those at the brokers that are down are not in sync.
+    fn grow(&self, replicas: Vec<Vec<i32>>, down: &[i32]) {
         let mut partitions = write(&self.partitions);
         for replicas in replicas {
             let index = partitions.len() as i32;
             let files = self.storage.as_ref().map(|storage| storage.partition(&self.name, self.id, index));
-            partitions.push(Arc::new(Partition::new(index, replicas, files)));
+            partitions.push(Arc::new(Partition::new(index, replicas, down, files)));
         }
     }
 
@@ -131,6 +136,11 @@ impl Topic {
 
     pub(super) fn config(&self) -> TopicConfig {
         read(&self.config).clone()
+    }
+
+    /// Gives it settings that need not be kept on disk.
+    pub(super) fn configure(&self, config: TopicConfig) {
+        *write(&self.config) = config;
     }
 
     fn saved(&self) -> SavedTopic {
@@ -152,9 +162,11 @@ impl Cluster {
         let storage = options.data_dir.as_deref().map(Storage::open).transpose()?.map(Arc::new);
         let offered = Offered::by(options.version);
         let groups = Mutex::new(Groups::new(options.groups.clone()));
+        let configs = Mutex::new(BrokerConfigs::new(options.version));
         let cluster = Self {
             options,
             groups,
+            configs,
             offered,
             id: storage.as_ref().map_or_else(|| random_uuid().to_string(), |storage| storage.cluster_id().to_owned()),
             nodes: Mutex::default(),
@@ -183,7 +195,7 @@ impl Cluster {
         for topic in saved {
             let mut config = TopicConfig::default();
             for (name, value) in &topic.settings {
-                if let Err(refused) = config.set(name, Some(value)) {
+                if let Err(refused) = config.set(name, value) {
                     let why = refused.message.unwrap_or_default();
                     log::warn!("topic {}: {name}={value} has no effect any more: {why}", topic.name);
                 }
@@ -380,34 +392,39 @@ impl Cluster {
         read(&self.topics).by_name.values().cloned().collect()
     }
 
-    /// The replicas of `partitions` more partitions, spread over the brokers that are up.
+    /// The replicas of `partitions` more partitions, spread over the brokers; those that are up come first.
     ///
     /// # Errors
-    /// INVALID_PARTITIONS or INVALID_REPLICATION_FACTOR.
-    pub(super) fn place(&self, partitions: i32, replication_factor: i16) -> Result<Vec<Vec<i32>>, Refused> {
-        let nodes: Vec<i32> = self.nodes().iter().map(|node| node.id).collect();
-        let partitions = usize::try_from(partitions).ok().filter(|count| *count > 0).ok_or_else(|| {
-            Refused::new(
-                ErrorCode::INVALID_PARTITIONS,
-                "Number of partitions was set to an invalid non-positive value.",
-            )
-        })?;
-        let replicas = usize::try_from(replication_factor).ok().filter(|count| (1..=nodes.len()).contains(count));
-        let Some(replicas) = replicas else {
-            let text = match replication_factor {
-                ..=0 => "Replication factor must be larger than 0, or -1 to use the default value.".to_owned(),
-                _ => format!(
-                    "Unable to replicate the partition {replication_factor} time(s): The target replication factor of \
-                     {replication_factor} cannot be reached because only {} broker(s) are registered.",
-                    nodes.len()
-                ),
-            };
+    /// INVALID_REPLICATION_FACTOR: there are not so many brokers.
+    pub(super) fn place(&self, partitions: usize, replicas: usize) -> Result<Vec<Vec<i32>>, Refused> {
+        let (up, down) = self.ids();
+        let registered = up.len() + down.len();
+        if replicas > registered || up.is_empty() {
+            let text = format!(
+                "The target replication factor of {replicas} cannot be reached because only {registered} broker(s) are \
+                 registered or some brokers have all their log directories cordoned."
+            );
             return Err(Refused::new(ErrorCode::INVALID_REPLICATION_FACTOR, text));
-        };
+        }
         let first = self.spread.fetch_add(1, Ordering::Relaxed) as usize;
-        let placed =
-            (0..partitions).map(|index| (0..replicas).map(|n| nodes[(first + index + n) % nodes.len()]).collect());
-        Ok(placed.collect())
+        let place = |index: usize| {
+            let up = (0..up.len()).map(|n| up[(first + index + n) % up.len()]);
+            up.chain(down.iter().copied()).take(replicas).collect()
+        };
+        Ok((0..partitions).map(place).collect())
+    }
+
+    /// The ids of the brokers that are up, and of those that were.
+    pub(super) fn ids(&self) -> (Vec<i32>, Vec<i32>) {
+        let nodes = lock(&self.nodes);
+        let (up, down): (Vec<&Node>, Vec<&Node>) = nodes.values().partition(|node| node.up);
+        let ids = |nodes: Vec<&Node>| nodes.into_iter().map(|node| node.id).collect();
+        (ids(up), ids(down))
+    }
+
+    /// All brokers that ever were up, by id.
+    pub(super) fn registered(&self) -> Vec<Node> {
+        lock(&self.nodes).values().cloned().collect()
     }
 
     /// Makes a topic.
@@ -415,6 +432,7 @@ impl Cluster {
     /// # Errors
     /// TOPIC_ALREADY_EXISTS, or it cannot be kept on disk.
     pub(super) fn create_topic(&self, wanted: Wanted) -> Result<Arc<Topic>, Refused> {
+        let configs = lock(&self.configs);
         let _changing = lock(&self.changing);
         if self.topic(&wanted.name).is_some() {
             return Err(already_exists(&wanted.name));
@@ -428,7 +446,8 @@ impl Cluster {
                 settings: wanted.config.overrides.clone(),
             });
         })?;
-        Ok(self.insert(id, wanted))
+        let config = wanted.config.under(&configs.inherited(self.options.brokers));
+        Ok(self.insert(id, Wanted { config, ..wanted }))
     }
 
     fn insert(&self, id: Uuid, wanted: Wanted) -> Arc<Topic> {
@@ -439,29 +458,34 @@ impl Cluster {
             config: RwLock::new(wanted.config),
             storage: self.storage.clone(),
         });
-        topic.grow(wanted.replicas);
+        let (_, down) = self.ids();
+        topic.grow(wanted.replicas, &down);
         let mut topics = write(&self.topics);
         topics.by_name.insert(topic.name.clone(), Arc::clone(&topic));
         topics.by_id.insert(id, Arc::clone(&topic));
         topic
     }
 
-    /// Adds partitions with these replicas.
+    /// Adds partitions with these replicas to the `before` that there are; tells whether there are so many.
     ///
     /// # Errors
     /// They cannot be kept on disk.
-    pub(super) fn grow_topic(&self, topic: &Topic, replicas: Vec<Vec<i32>>) -> Result<(), Refused> {
+    pub(super) fn grow_topic(&self, topic: &Topic, before: usize, replicas: Vec<Vec<i32>>) -> Result<bool, Refused> {
         let _changing = lock(&self.changing);
+        if topic.partition_count() != before {
+            return Ok(false);
+        }
         self.keep_topics(|topics| {
             if let Some(saved) = topics.iter_mut().find(|saved| saved.id == topic.id) {
                 saved.replicas.extend_from_slice(&replicas);
             }
         })?;
-        topic.grow(replicas);
-        Ok(())
+        let (_, down) = self.ids();
+        topic.grow(replicas, &down);
+        Ok(true)
     }
 
-    /// Gives a topic other settings.
+    /// Gives a topic other settings. To be called with the lock of `configs`.
     ///
     /// # Errors
     /// They cannot be kept on disk.
@@ -472,7 +496,7 @@ impl Cluster {
                 saved.settings.clone_from(&config.overrides);
             }
         })?;
-        *write(&topic.config) = config;
+        topic.configure(config);
         Ok(())
     }
 
@@ -533,6 +557,20 @@ impl Cluster {
         }
     }
 
+    /// Memory that all logs hold, in bytes.
+    pub(super) fn stored(&self) -> usize {
+        self.stored.load(Ordering::Relaxed)
+    }
+
+    /// A topic whose name cannot be told from this one where dots become underscores, as in the names of metrics.
+    pub(super) fn colliding(&self, name: &str) -> Option<String> {
+        let plain = |name: &str| name.replace('.', "_");
+        if !name.contains(['.', '_']) {
+            return None;
+        }
+        read(&self.topics).by_name.keys().find(|other| plain(other) == plain(name)).cloned()
+    }
+
     fn shrunk(&self, bytes: usize) {
         self.stored.fetch_sub(bytes, Ordering::Relaxed);
     }
@@ -570,7 +608,7 @@ impl Cluster {
                 let mut freed = 0;
                 let too_old = |time: i64| settings.retention_ms.is_some_and(|kept| time < now.saturating_sub(kept));
                 while state.log.oldest().is_some_and(|oldest| {
-                    !settings.compact
+                    settings.delete
                         && (too_old(oldest.max_timestamp)
                             || settings.retention_bytes.is_some_and(|kept| state.log.size() > kept))
                 }) {
@@ -627,8 +665,18 @@ impl groups::Topics for Cluster {
     }
 }
 
+/// Kafka's own topics.
+pub(super) fn is_internal(name: &str) -> bool {
+    ["__consumer_offsets", "__transaction_state", "__share_group_state"].contains(&name)
+}
+
 pub(super) fn already_exists(name: &str) -> Refused {
     Refused::new(ErrorCode::TOPIC_ALREADY_EXISTS, format!("Topic '{name}' already exists."))
+}
+
+/// The refusal of a name, for the reason that [`bad_topic_name`] tells.
+pub(super) fn bad_name(why: &str) -> Refused {
+    Refused::new(ErrorCode::INVALID_TOPIC_EXCEPTION, format!("Topic name is invalid: {why}"))
 }
 
 /// Why a name is no topic's, if it is not.
@@ -638,7 +686,7 @@ pub(super) fn bad_topic_name(name: &str) -> Option<String> {
     if name.is_empty() {
         Some("the empty string is not allowed".to_owned())
     } else if name == "." || name == ".." {
-        Some("'.' or '..' is not allowed".to_owned())
+        Some(format!("'{name}' is not allowed"))
     } else if name.len() > LONGEST {
         Some(format!("the length of '{name}' is longer than the max allowed length {LONGEST}"))
     } else if !name.bytes().all(legal) {

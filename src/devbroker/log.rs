@@ -186,17 +186,17 @@ impl Log {
     /// Where the records of `epoch`, or of the last epoch before it, end, and that epoch (KIP-101, KIP-320). `current`
     /// is the leader's epoch, which has no end yet. `None` if no such epoch is known.
     pub(super) fn end_of_epoch(&self, epoch: i32, current: i32) -> Option<(i32, i64)> {
+        const UNKNOWN: i32 = -1;
+        if epoch > current || epoch == UNKNOWN {
+            return None;
+        }
         if epoch == current {
             return Some((epoch, self.end));
         }
         let next = self.epochs.partition_point(|(known, _)| *known <= epoch);
-        // What lies before the first known epoch has no records any more.
-        let before = next.checked_sub(1).map(|at| self.epochs[at].0);
-        match (before, self.epochs.get(next)) {
-            (_, None) => None,
-            (Some(known), Some((_, begin))) => Some((known, *begin)),
-            (None, Some((_, begin))) => Some((epoch, *begin)),
-        }
+        let before = next.checked_sub(1).map_or(epoch, |at| self.epochs[at].0);
+        // The current epoch begins at the end, as long as nothing was appended in it.
+        Some((before, self.epochs.get(next).map_or(self.end, |(_, begin)| *begin)))
     }
 
     /// Where each leader epoch began, ascending in both.

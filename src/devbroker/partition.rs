@@ -74,15 +74,11 @@ impl Refused {
 }
 
 impl Partition {
-    /// An empty partition with these replicas, the first of which leads.
-    pub(super) fn new(index: i32, replicas: Vec<i32>, files: Option<Files>) -> Self {
-        let state = PartitionState {
-            leader: replicas.first().copied(),
-            in_sync: replicas.clone(),
-            replicas,
-            files,
-            ..PartitionState::default()
-        };
+    /// An empty partition with these replicas, the first of which leads that is not at a broker that is down.
+    pub(super) fn new(index: i32, replicas: Vec<i32>, down: &[i32], files: Option<Files>) -> Self {
+        let in_sync: Vec<i32> = replicas.iter().copied().filter(|node| !down.contains(node)).collect();
+        let state =
+            PartitionState { leader: in_sync.first().copied(), in_sync, replicas, files, ..PartitionState::default() };
         Self { index, state: Mutex::new(state) }
     }
 

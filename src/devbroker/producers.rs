@@ -87,6 +87,15 @@ impl Producers {
         producer.batches.push_back(Written { first, last, base_offset });
     }
 
+    /// All of them, by id: epoch, last sequence, and when they last wrote.
+    pub(super) fn list(&self) -> Vec<(i64, i16, i32, i64)> {
+        let last = |producer: &Producer| producer.batches.back().map_or(-1, |batch| batch.last);
+        let mut all: Vec<_> =
+            self.0.iter().map(|(id, producer)| (*id, producer.epoch, last(producer), producer.last_at)).collect();
+        all.sort_unstable();
+        all
+    }
+
     /// Forgets those who wrote nothing for a day.
     pub(super) fn expire(&mut self, now: i64) {
         self.0.retain(|_, producer| now - producer.last_at < EXPIRATION);

@@ -31,7 +31,11 @@ impl Version {
 
 /// The offered versions of each API.
 #[derive(Clone, Debug)]
-pub(super) struct Offered(Vec<Offer>);
+pub(super) struct Offered {
+    offers: Vec<Offer>,
+    /// Whether there are the groups of KIP-848, which Kafka tells as a feature (`group.version`), and clients look at that.
+    pub(super) consumer_groups: bool,
+}
 
 /// One API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,16 +58,18 @@ impl Offered {
             let lowest = if *key == ApiKey::Produce { min } else { served.min };
             Some(Offer { key: *key, told: VersionRange::new(lowest, served.max), served })
         });
-        Self(offers.collect())
+        let offers: Vec<Offer> = offers.collect();
+        let consumer_groups = offers.iter().any(|offer| offer.key == ApiKey::ConsumerGroupHeartbeat);
+        Self { offers, consumer_groups }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Offer> {
-        self.0.iter()
+        self.offers.iter()
     }
 
     /// Whether this version of this API is served.
     pub(super) fn serves(&self, key: ApiKey, version: i16) -> bool {
-        self.0.iter().any(|offer| offer.key == key && offer.served.contains(version))
+        self.offers.iter().any(|offer| offer.key == key && offer.served.contains(version))
     }
 }
 
@@ -90,18 +96,22 @@ const TABLE: &[Row] = &[
     (ApiKey::DeleteRecords, [Some((0, 1)), Some((0, 2)), Some((0, 2))]),
     (ApiKey::InitProducerId, [Some((0, 2)), Some((0, 5)), Some((0, 5))]),
     (ApiKey::OffsetForLeaderEpoch, [Some((0, 3)), Some((0, 4)), Some((2, 4))]),
-    (ApiKey::DescribeAcls, [Some((0, 2)), Some((0, 3)), Some((1, 3))]),
-    (ApiKey::CreateAcls, [Some((0, 2)), Some((0, 3)), Some((1, 3))]),
-    (ApiKey::DeleteAcls, [Some((0, 2)), Some((0, 3)), Some((1, 3))]),
+    (ApiKey::DescribeAcls, [Some((0, 1)), Some((0, 3)), Some((1, 3))]),
+    (ApiKey::CreateAcls, [Some((0, 1)), Some((0, 3)), Some((1, 3))]),
+    (ApiKey::DeleteAcls, [Some((0, 1)), Some((0, 3)), Some((1, 3))]),
     (ApiKey::DescribeConfigs, [Some((0, 2)), Some((0, 4)), Some((1, 4))]),
     (ApiKey::AlterConfigs, [Some((0, 1)), Some((0, 2)), Some((0, 2))]),
-    (ApiKey::CreatePartitions, [Some((0, 2)), Some((0, 3)), Some((0, 3))]),
+    (ApiKey::DescribeLogDirs, [Some((0, 1)), Some((0, 4)), Some((1, 5))]),
+    (ApiKey::CreatePartitions, [Some((0, 1)), Some((0, 3)), Some((0, 3))]),
     (ApiKey::DeleteGroups, [Some((0, 2)), Some((0, 2)), Some((0, 2))]),
+    (ApiKey::ElectLeaders, [Some((0, 2)), Some((0, 2)), Some((0, 2))]),
     (ApiKey::IncrementalAlterConfigs, [Some((0, 1)), Some((0, 1)), Some((0, 1))]),
-    (ApiKey::ListPartitionReassignments, [Some((0, 0)), Some((0, 0)), Some((0, 1))]),
+    (ApiKey::ListPartitionReassignments, [Some((0, 0)), Some((0, 0)), Some((0, 0))]),
     (ApiKey::OffsetDelete, [Some((0, 0)), Some((0, 0)), Some((0, 0))]),
     (ApiKey::DescribeCluster, [None, Some((0, 1)), Some((0, 2))]),
+    (ApiKey::DescribeProducers, [None, Some((0, 0)), Some((0, 0))]),
     (ApiKey::ConsumerGroupHeartbeat, [None, None, Some((0, 1))]),
     (ApiKey::ConsumerGroupDescribe, [None, None, Some((0, 1))]),
+    (ApiKey::ListConfigResources, [None, Some((0, 0)), Some((0, 1))]),
     (ApiKey::DescribeTopicPartitions, [None, Some((0, 0)), Some((0, 0))]),
 ];

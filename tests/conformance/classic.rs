@@ -5,25 +5,25 @@ use std::collections::BTreeMap;
 use krs::kafka::protocol::messages::*;
 use krs::kafka::protocol::{Bytes, ErrorCode};
 
-use crate::support::{LONG, TICK, kafka, unique, until};
+use crate::support::{TICK, unique, until};
 use crate::wire::{Sent, Topic, Wire};
 
 /// A member that says what a test tells it to say, on a connection of its own.
-struct Member {
-    wire: Wire,
+pub struct Member {
+    pub wire: Wire,
     group: String,
     instance: Option<String>,
     /// Empty before it has one.
-    id: String,
+    pub id: String,
     generation: i32,
-    protocols: Vec<(&'static str, Vec<u8>)>,
+    pub protocols: Vec<(&'static str, Vec<u8>)>,
     protocol_type: &'static str,
     session_timeout_ms: i32,
     rebalance_timeout_ms: i32,
 }
 
 /// What a consumer that subscribes to this topic tells its leader.
-fn wants(topic: &str) -> Vec<u8> {
+pub fn wants(topic: &str) -> Vec<u8> {
     let subscription = ConsumerProtocolSubscription { topics: vec![topic.to_owned()], ..Default::default() };
     subscription.to_bytes(1).unwrap().to_vec()
 }
@@ -32,7 +32,7 @@ const JOIN: i16 = 9;
 const SYNC: i16 = 5;
 
 impl Member {
-    fn new(group: &str) -> Self {
+    pub fn new(group: &str) -> Self {
         Self {
             wire: Wire::coordinator(group),
             group: group.to_owned(),
@@ -47,12 +47,12 @@ impl Member {
     }
 
     /// A static one.
-    fn fixed(group: &str, instance: &str) -> Self {
+    pub fn fixed(group: &str, instance: &str) -> Self {
         Self { instance: Some(instance.to_owned()), ..Self::new(group) }
     }
 
     /// The only member of its group, with its assignment.
-    fn alone(group: &str) -> Self {
+    pub fn alone(group: &str) -> Self {
         let mut member = Self::new(group);
         member.join();
         assert_eq!(member.sync(&[("", b"all")]), Ok(b"all".to_vec()));
@@ -77,7 +77,7 @@ impl Member {
     }
 
     /// Asks to join, without waiting for the answer; a new member gets its id first.
-    fn start_join(&mut self) -> Sent {
+    pub fn start_join(&mut self) -> Sent {
         if self.id.is_empty() && self.instance.is_none() {
             let told = self.wire.call(JOIN, &self.join_request());
             assert_eq!(told.error_code, ErrorCode::MEMBER_ID_REQUIRED);
@@ -88,7 +88,7 @@ impl Member {
     }
 
     #[track_caller]
-    fn joined(&mut self, sent: &Sent) -> JoinGroupResponse {
+    pub fn joined(&mut self, sent: &Sent) -> JoinGroupResponse {
         let answer = self.wire.receive::<JoinGroupRequest>(sent);
         assert_eq!(answer.error_code, ErrorCode::NONE);
         (self.id, self.generation) = (answer.member_id.clone(), answer.generation_id);
@@ -96,7 +96,7 @@ impl Member {
     }
 
     #[track_caller]
-    fn join(&mut self) -> JoinGroupResponse {
+    pub fn join(&mut self) -> JoinGroupResponse {
         let sent = self.start_join();
         self.joined(&sent)
     }
@@ -123,7 +123,7 @@ impl Member {
     }
 
     /// Asks for the assignment; the leader hands them in, its own under the name "".
-    fn sync(&mut self, assignments: &[(&str, &[u8])]) -> Result<Vec<u8>, ErrorCode> {
+    pub fn sync(&mut self, assignments: &[(&str, &[u8])]) -> Result<Vec<u8>, ErrorCode> {
         let sent = self.wire.send(SYNC, &self.sync_request(assignments));
         self.synced(&sent)
     }
@@ -145,7 +145,7 @@ impl Member {
 
     /// Waits until heartbeats have this answer.
     #[track_caller]
-    fn until_heartbeat(&mut self, code: ErrorCode) {
+    pub fn until_heartbeat(&mut self, code: ErrorCode) {
         until(&code.to_string(), || {
             let found = self.heartbeat();
             std::thread::sleep(TICK / 5);
@@ -153,7 +153,7 @@ impl Member {
         });
     }
 
-    fn commit(&mut self, topic: &Topic, offset: i64) -> ErrorCode {
+    pub fn commit(&mut self, topic: &Topic, offset: i64) -> ErrorCode {
         let partition =
             OffsetCommitRequestPartition { partition_index: 0, committed_offset: offset, ..Default::default() };
         let request = OffsetCommitRequest {
@@ -172,7 +172,7 @@ impl Member {
     }
 
     /// Leaves in the name of these members, each by id and instance id; the answer for each.
-    fn leave(&mut self, members: &[(&str, Option<&str>)]) -> Vec<ErrorCode> {
+    pub fn leave(&mut self, members: &[(&str, Option<&str>)]) -> Vec<ErrorCode> {
         let members = members.iter().map(|(id, instance)| MemberIdentity {
             member_id: (*id).to_owned(),
             group_instance_id: instance.map(str::to_owned),
@@ -192,7 +192,7 @@ fn two(group: &str) -> (Member, Member) {
 }
 
 /// Brings two members together; the first leads.
-fn pair(mut leader: Member, mut follower: Member) -> (Member, Member) {
+pub fn pair(mut leader: Member, mut follower: Member) -> (Member, Member) {
     leader.join();
     assert!(leader.sync(&[("", b"all")]).is_ok());
     let sent = follower.start_join();
@@ -510,132 +510,4 @@ fn a_static_follower_that_restarts_does_not_disturb_the_leader() {
     assert_eq!((told.generation_id, answer.generation_id), (3, 3));
     let members: Vec<_> = told.members.iter().map(|found| found.metadata.to_vec()).collect();
     assert!(members.contains(&wants("one")) && members.contains(&wants("changed again")));
-}
-
-fn describe(group: &str) -> DescribedGroup {
-    let request = DescribeGroupsRequest { groups: vec![group.to_owned()], ..Default::default() };
-    Wire::coordinator(group).ask(&request).groups.remove(0)
-}
-
-fn delete(group: &str) -> ErrorCode {
-    let request = DeleteGroupsRequest { groups_names: vec![group.to_owned()] };
-    Wire::coordinator(group).ask(&request).results[0].error_code
-}
-
-/// The state that the list of groups has for one.
-fn listed(group: &str, states: &[&str], types: &[&str]) -> Option<ListedGroup> {
-    let request = ListGroupsRequest {
-        states_filter: states.iter().map(|&state| state.to_owned()).collect(),
-        types_filter: types.iter().map(|&kind| kind.to_owned()).collect(),
-    };
-    let answer = Wire::coordinator(group).ask(&request);
-    assert_eq!(answer.error_code, ErrorCode::NONE);
-    answer.groups.into_iter().find(|found| found.group_id == group)
-}
-
-#[test]
-fn a_group_is_listed_and_described_from_its_beginning_to_its_end() {
-    let group = unique("described");
-    let absent = describe(&group);
-    assert_eq!((&*absent.group_id, &*absent.group_state, absent.members.len()), (&*group, "Dead", 0));
-    assert_eq!(listed(&group, &[], &[]), None);
-
-    let (leader, follower) = pair(Member::fixed(&group, "one"), Member::new(&group));
-    let stable = describe(&group);
-    assert_eq!(stable.error_code, ErrorCode::NONE);
-    let told = (&*stable.group_state, &*stable.protocol_type, &*stable.protocol_data);
-    assert_eq!(told, ("Stable", "consumer", "range"));
-    assert_eq!(stable.members.len(), 2);
-    let member = |id: &str| stable.members.iter().find(|member| member.member_id == id).unwrap();
-    let (first, second) = (member(&leader.id), member(&follower.id));
-    assert_eq!((&first.member_metadata[..], &first.member_assignment[..]), (&wants("one")[..], &b"one"[..]));
-    assert_eq!((&second.member_metadata[..], &second.member_assignment[..]), (&wants("one")[..], &b"two"[..]));
-    assert_eq!((first.group_instance_id.as_deref(), second.group_instance_id.as_deref()), (Some("one"), None));
-    assert_eq!((&*first.client_id, first.client_host.starts_with('/')), ("conformance", true));
-
-    let found = listed(&group, &[], &[]).unwrap();
-    assert_eq!((&*found.protocol_type, &*found.group_state), ("consumer", "Stable"));
-    assert_eq!(found.group_type.to_lowercase(), "classic");
-    assert!(listed(&group, &["Stable"], &[]).is_some() && listed(&group, &["Empty"], &[]).is_none());
-    assert!(listed(&group, &["stable", "Empty"], &["classic"]).is_some());
-    assert!(listed(&group, &[], &["consumer"]).is_none());
-    assert_eq!(delete(&group), ErrorCode::NON_EMPTY_GROUP);
-
-    let mut follower = follower;
-    let (leader_id, follower_id) = (leader.id, follower.id.clone());
-    assert_eq!(follower.leave(&[(&leader_id, Some("one")), (&follower_id, None)]), [ErrorCode::NONE; 2]);
-    let empty = describe(&group);
-    assert_eq!((&*empty.group_state, &*empty.protocol_type, empty.members.len()), ("Empty", "consumer", 0));
-    assert_eq!(listed(&group, &["Empty"], &[]).unwrap().protocol_type, "consumer");
-    assert_eq!(delete(&group), ErrorCode::NONE);
-    assert_eq!(describe(&group).group_state, "Dead");
-    assert_eq!(listed(&group, &[], &[]), None);
-    assert_eq!(delete(&group), ErrorCode::GROUP_ID_NOT_FOUND);
-    assert_eq!(delete(""), ErrorCode::GROUP_ID_NOT_FOUND);
-}
-
-#[test]
-fn a_group_between_two_generations_is_described_as_that() {
-    let group = unique("between");
-    let mut leader = Member::new(&group);
-    leader.join();
-    assert_eq!(describe(&group).group_state, "CompletingRebalance");
-    assert!(leader.sync(&[("", b"all")]).is_ok());
-    let mut follower = Member::new(&group);
-    let sent = follower.start_join();
-    leader.until_heartbeat(ErrorCode::REBALANCE_IN_PROGRESS);
-    let between = describe(&group);
-    assert_eq!((&*between.group_state, &*between.protocol_data), ("PreparingRebalance", ""));
-    assert_eq!(between.members.len(), 2);
-    assert!(between.members.iter().all(|member| member.member_metadata.is_empty()));
-    leader.join();
-    follower.joined(&sent);
-}
-
-#[test]
-fn with_a_group_its_positions_go() {
-    let group = unique("gone");
-    let topic = Topic::create("gone", 1);
-    let mut member = Member::alone(&group);
-    assert_eq!(member.commit(&topic, 3), ErrorCode::NONE);
-    let id = member.id.clone();
-    assert_eq!(member.leave(&[(&id, None)]), [ErrorCode::NONE]);
-    let consumer = kafka().consumer(&[("group.id", &group)]);
-    let zero = crate::support::partitions(&topic.name, 1);
-    assert_eq!(consumer.committed(&zero).unwrap(), [Some(3)]);
-    assert_eq!(delete(&group), ErrorCode::NONE);
-    assert_eq!(consumer.committed(&zero).unwrap(), [None]);
-    consumer.close(LONG).unwrap();
-}
-
-fn delete_offset(group: &str, topic: &Topic, partition: i32) -> (ErrorCode, Option<ErrorCode>) {
-    let partitions = vec![OffsetDeleteRequestPartition { partition_index: partition }];
-    let topics = vec![OffsetDeleteRequestTopic { name: topic.name.clone(), partitions }];
-    let answer = Wire::coordinator(group).ask(&OffsetDeleteRequest { group_id: group.to_owned(), topics });
-    (answer.error_code, answer.topics.first().map(|topic| topic.partitions[0].error_code))
-}
-
-#[test]
-fn single_positions_are_deleted_unless_their_topic_is_subscribed_to() {
-    let group = unique("positions");
-    let (subscribed, other) = (Topic::create("subscribed", 1), Topic::create("other", 1));
-    assert_eq!(delete_offset(&group, &other, 0), (ErrorCode::GROUP_ID_NOT_FOUND, None));
-    let mut member = Member::new(&group);
-    member.protocols[0].1 = wants(&subscribed.name);
-    member.join();
-    assert!(member.sync(&[("", b"all")]).is_ok());
-    assert_eq!(member.commit(&subscribed, 3), ErrorCode::NONE);
-    assert_eq!(member.commit(&other, 4), ErrorCode::NONE);
-    let refused = delete_offset(&group, &subscribed, 0);
-    assert_eq!(refused, (ErrorCode::NONE, Some(ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC)));
-    assert_eq!(delete_offset(&group, &other, 0), (ErrorCode::NONE, Some(ErrorCode::NONE)));
-    let consumer = kafka().consumer(&[("group.id", &group)]);
-    let positions = [&subscribed, &other].map(|topic| crate::support::partitions(&topic.name, 1).remove(0));
-    assert_eq!(consumer.committed(&positions).unwrap(), [Some(3), None]);
-    // Nobody is left to mind.
-    let id = member.id.clone();
-    assert_eq!(member.leave(&[(&id, None)]), [ErrorCode::NONE]);
-    assert_eq!(delete_offset(&group, &subscribed, 0), (ErrorCode::NONE, Some(ErrorCode::NONE)));
-    assert_eq!(consumer.committed(&positions).unwrap(), [None, None]);
-    consumer.close(LONG).unwrap();
 }

@@ -454,9 +454,7 @@ fn a_topic_that_appears_and_partitions_that_are_added_are_assigned() {
     member.settle(0);
     crate::support::kafka().create(&later, 2);
     member.settle(2);
-    let topic = CreatePartitionsTopic { name: later, count: 5, assignments: None };
-    let request = CreatePartitionsRequest { topics: vec![topic], timeout_ms: 30_000, ..Default::default() };
-    assert_eq!(Wire::controller().ask(&request).results[0].error_code, ErrorCode::NONE);
+    Topic::find(&later).grow(5);
     member.settle(5);
 }
 

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, channel};
 
+use krs::kafka::protocol::messages::{DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic};
 use krs::{Consumer, ErrorKind, Rebalance, Record, TopicPartition};
 
 use crate::support::{Entry, LONG, kafka, numbers, partitions, poll, read, take, unique, until, write};
+use crate::wire::{Topic, Wire};
 
 /// What members have in common.
 const MEMBER: [(&str, &str); 3] =
@@ -374,5 +376,63 @@ fn a_subscribed_topic_that_appears_later_is_read_from_its_first_record() {
     write(&topic, 2, 0..10);
     assert_eq!(numbers(&take(&mut consumer, 10)), Vec::from_iter(0..10));
     assert_eq!(read(&topic, 3).len(), 10);
+    consumer.close(LONG).unwrap();
+}
+
+#[test]
+fn partitions_that_are_added_take_part() {
+    let topic = Topic::create("grows", 1);
+    let fresh = ("metadata.max.age.ms", "200");
+    let mut consumer = member_with(&unique("grows"), &[&topic.name], &[fresh]).0;
+    share(&mut [&mut consumer], &[1]);
+    let producer = kafka().producer(&[fresh]);
+    let send = |partition| producer.send(Record::to(&topic.name).partition(partition).value(&partition.to_string()));
+    assert!(send(2).is_err());
+    topic.grow(3);
+    share(&mut [&mut consumer], &[3]);
+    let place = until("the producer's view of the new partition", || send(2).ok()).wait().unwrap();
+    assert_eq!((place.partition(), place.offset()), (2, 0));
+    assert_eq!(numbers(&take(&mut consumer, 1)), [2]);
+    producer.close(LONG).unwrap();
+    consumer.close(LONG).unwrap();
+}
+
+/// A topic that is deleted and made anew under the same name has other offsets, and nothing of the old one.
+#[test]
+fn a_topic_that_is_made_anew_is_read_and_written_from_its_beginning() {
+    let topic = Topic::create("anew", 1);
+    let fresh = ("metadata.max.age.ms", "200");
+    let producer = kafka().producer(&[fresh]);
+    let mut consumer = member_with(&unique("anew"), &[&topic.name], &[fresh]).0;
+    for number in 0..50 {
+        producer.send(Record::to(&topic.name).value(&number.to_string())).unwrap();
+    }
+    producer.flush(LONG).unwrap();
+    assert_eq!(numbers(&take(&mut consumer, 50)), Vec::from_iter(0..50));
+    topic.delete();
+    until("the topic's end", || (!Topic::exists(&topic.name)).then_some(()));
+    kafka().create(&topic.name, 1);
+    assert_ne!(Topic::find(&topic.name).id, topic.id);
+    let place = producer.send(Record::to(&topic.name).value("1000")).unwrap().wait().unwrap();
+    assert_eq!(place.offset(), 0);
+    let entries = take(&mut consumer, 1);
+    assert_eq!((entries[0].offset, entries[0].number()), (0, 1000));
+    producer.close(LONG).unwrap();
+    consumer.close(LONG).unwrap();
+}
+
+/// The log's beginning moves on while a consumer stands before it.
+#[test]
+fn a_group_that_is_behind_the_logs_beginning_goes_on_there() {
+    let topic = Topic::create("deleted", 1);
+    write(&topic.name, 0, 0..30);
+    let before = vec![DeleteRecordsPartition { partition_index: 0, offset: 12 }];
+    let topics = vec![DeleteRecordsTopic { name: topic.name.clone(), partitions: before }];
+    let answer = Wire::leader(&topic, 0).ask(&DeleteRecordsRequest { topics, timeout_ms: 30_000 });
+    assert!(answer.topics[0].partitions[0].error_code.is_ok());
+    let mut consumer = member(&unique("deleted"), &topic.name);
+    share(&mut [&mut consumer], &[1]);
+    consumer.seek(&TopicPartition::new(topic.name.as_str(), 0), 3).unwrap();
+    assert_eq!(numbers(&take(&mut consumer, 18)), Vec::from_iter(12..30));
     consumer.close(LONG).unwrap();
 }

@@ -10,10 +10,12 @@
 //! skipped: what a broker's version lacks it must refuse, and say so in ApiVersions. Each test has topics and groups of
 //! its own, so the broker may be an old one and the tests run side by side.
 
+mod admin;
 mod classic;
 mod consume;
 mod consumer_groups;
 mod fetches;
+mod group_admin;
 mod groups;
 mod idempotence;
 mod offsets;

@@ -213,9 +213,10 @@ fn positions_are_told_for_some_partitions_or_for_all_that_have_one() {
         }
         assert_eq!(positions(&mut wire, version, &fetch(&group, Some(&[]))), [], "version {version}");
         // A group that nobody has heard of stands nowhere, which is no error.
-        let unknown = fetch(&unique("unknown"), Some(&[(&one, &[0])]));
+        let unknown = unique("unknown");
+        let asked = fetch(&unknown, Some(&[(&one, &[0])]));
         let none = (0, -1, -1, text(""), ErrorCode::NONE);
-        assert_eq!(positions(&mut wire, version, &unknown), [none], "version {version}");
+        assert_eq!(positions(&mut Wire::coordinator(&unknown), version, &asked), [none], "version {version}");
     }
 }
 
@@ -262,9 +263,10 @@ fn commits_that_cannot_be_are_refused_one_by_one() {
         assert_eq!(position[0].1, 3, "version {version}");
 
         // A member of a group that is not there.
-        let mut foreign = commit(&unique("foreign"), &topic, 0, 5, None);
+        let unknown = unique("unknown");
+        let mut foreign = commit(&unknown, &topic, 0, 5, None);
         (foreign.generation_id_or_member_epoch, foreign.member_id) = (3, "nobody".to_owned());
-        let code = committed(&mut wire, version, &foreign);
+        let code = committed(&mut Wire::coordinator(&unknown), version, &foreign);
         let accepted: &[_] = if version >= 9 {
             &[ErrorCode::ILLEGAL_GENERATION, ErrorCode::GROUP_ID_NOT_FOUND]
         } else {

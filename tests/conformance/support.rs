@@ -8,6 +8,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use krs::devbroker::{DevBroker, Options};
 use krs::{Admin, Config, Consumer, ConsumerRecord, Created, NewTopic, Producer, Record, TopicPartition};
 
+use crate::wire::Topic;
+
 /// For what takes a moment on an idle machine; only a failure ever waits so long.
 pub const LONG: Duration = Duration::from_secs(60);
 
@@ -60,10 +62,11 @@ impl Kafka {
         self.create_with(topic, partitions, &[("retention.ms", "-1")]);
     }
 
-    /// Creates a topic with configurations.
+    /// Creates a topic with configurations. Every broker knows it when this returns.
     pub fn create_with(&self, topic: &str, partitions: i32, configs: &[(&str, &str)]) {
         let new = NewTopic { name: topic, partitions, replication_factor: 1, configs };
         assert_eq!(Admin::connect(&self.config()).unwrap().create_topic(&new).unwrap(), Created::New);
+        Topic::find(topic);
     }
 
     /// A producer with these settings besides.

@@ -49,6 +49,12 @@ impl Wire {
         Self::on(TcpStream::connect((host, u16::try_from(port).unwrap())).unwrap())
     }
 
+    /// To each broker.
+    pub fn each() -> Vec<Self> {
+        let answer = Self::any().ask(&MetadataRequest { topics: Some(Vec::new()), ..Default::default() });
+        answer.brokers.iter().map(|broker| Self::to(&broker.host, broker.port)).collect()
+    }
+
     /// To the broker that may change topics.
     pub fn controller() -> Self {
         let answer = Self::any().ask(&MetadataRequest { topics: Some(Vec::new()), ..Default::default() });
@@ -192,12 +198,17 @@ impl Wire {
         (found.error_code, found.offset)
     }
 
-    /// A producer id with its epoch.
+    /// A producer id with its epoch. A broker that has just started may need a moment for its first one.
     #[track_caller]
     pub fn producer_id(&mut self) -> (i64, i16) {
-        let answer = self.ask(&InitProducerIdRequest { transaction_timeout_ms: i32::MAX, ..Default::default() });
-        assert_eq!(answer.error_code, ErrorCode::NONE);
-        (answer.producer_id, answer.producer_epoch)
+        until("a producer id", || {
+            let answer = self.ask(&InitProducerIdRequest { transaction_timeout_ms: i32::MAX, ..Default::default() });
+            if answer.error_code == ErrorCode::COORDINATOR_LOAD_IN_PROGRESS {
+                return None;
+            }
+            assert_eq!(answer.error_code, ErrorCode::NONE);
+            Some((answer.producer_id, answer.producer_epoch))
+        })
     }
 }
 
@@ -221,11 +232,37 @@ impl Topic {
         Self::find(&name)
     }
 
-    /// One that exists.
+    /// One that was just made, once every broker knows it.
     pub fn find(name: &str) -> Self {
         let mut topic = Self { name: name.to_owned(), id: Uuid::ZERO };
-        topic.id = Wire::any().ask(&topic.metadata()).topics[0].topic_id;
+        for mut broker in Wire::each() {
+            topic.id = until("the topic", || topic.id_at(&mut broker));
+        }
         topic
+    }
+
+    /// Whether any broker knows a topic of its name.
+    pub fn exists(name: &str) -> bool {
+        let topic = Self { name: name.to_owned(), id: Uuid::ZERO };
+        Wire::each().iter_mut().any(|broker| topic.id_at(broker).is_some())
+    }
+
+    fn id_at(&self, broker: &mut Wire) -> Option<Uuid> {
+        Some(broker.ask(&self.metadata()).topics[0].topic_id).filter(|id| !id.is_zero())
+    }
+
+    /// Gives it more partitions, so many in all.
+    pub fn grow(&self, count: i32) {
+        let grown = CreatePartitionsTopic { name: self.name.clone(), count, assignments: None };
+        let request = CreatePartitionsRequest { topics: vec![grown], timeout_ms: 30_000, ..Default::default() };
+        assert_eq!(Wire::controller().ask(&request).results[0].error_code, ErrorCode::NONE);
+    }
+
+    /// Deletes it.
+    pub fn delete(&self) {
+        let topic = DeleteTopicState { name: Some(self.name.clone()), ..Default::default() };
+        let request = DeleteTopicsRequest { topics: vec![topic], timeout_ms: 30_000, ..Default::default() };
+        assert_eq!(Wire::controller().ask(&request).responses[0].error_code, ErrorCode::NONE);
     }
 
     /// One that does not exist.

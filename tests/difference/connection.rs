@@ -8,7 +8,7 @@ use std::time::Duration;
 use krs::kafka::protocol::Bytes;
 
 /// How long an answer may take. Only what never comes takes so long.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What came back.
 pub enum Reply {

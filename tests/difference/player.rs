@@ -19,7 +19,7 @@ pub const CLIENT_ID: &str = "difference";
 /// The connection of all requests that name none.
 const MAIN: &str = "main";
 /// How long something that follows from an answer may take to be seen everywhere.
-const SETTLING: Duration = Duration::from_secs(10);
+const SETTLING: Duration = Duration::from_secs(20);
 
 /// Where a request starts in a frame with its size: key and version, then the correlation id.
 const CORRELATION_AT: usize = 8;
@@ -30,6 +30,10 @@ pub struct Player {
     connections: HashMap<&'static str, Connection>,
     correlation: i32,
     pub mask: Mask,
+    /// How long to wait for what an answer promised.
+    settling: Duration,
+    /// Whether a request that is not noted had no answer.
+    unanswered: bool,
     /// Which version the steps are about, whatever their own is.
     pass: Option<i16>,
     steps: Vec<Step>,
@@ -65,6 +69,8 @@ impl Player {
             connections: HashMap::new(),
             correlation: 0,
             mask: Mask::new(&format!("-{run}")),
+            settling: SETTLING,
+            unanswered: false,
             pass: None,
             steps: Vec::new(),
             keys: BTreeSet::new(),
@@ -209,13 +215,21 @@ impl Player {
     /// An answer that is not noted.
     pub fn quietly<R: Asked>(&mut self, version: i16, request: &R) -> R::Response {
         let pending = self.send_on(MAIN, "", version, request);
-        self.reply::<R>(&pending).unwrap_or_default()
+        let answer = self.reply::<R>(&pending);
+        self.unanswered |= answer.is_err();
+        answer.unwrap_or_default()
     }
 
-    /// Waits until what an answer promised can be seen. If that never happens, the steps to come will show it.
+    /// Waits until what an answer promised can be seen. If that never happens, the steps to come will show it, and the
+    /// next such wait is shorter.
     pub fn until(&mut self, mut seen: impl FnMut(&mut Self) -> bool) {
-        let until = Instant::now() + SETTLING;
-        while !seen(self) && Instant::now() < until {
+        let until = Instant::now() + self.settling;
+        self.unanswered = false;
+        while !seen(self) {
+            if self.unanswered || Instant::now() > until {
+                self.settling /= 2;
+                return;
+            }
             thread::sleep(Duration::from_millis(10));
         }
     }

@@ -9,6 +9,8 @@ use std::num::ParseIntError;
 use std::str::FromStr;
 
 const INDENT: &str = "    ";
+/// How many lines are shown before and after one that differs.
+const AROUND: usize = 3;
 
 /// One request of the stream and what came of it.
 #[derive(Clone)]
@@ -102,35 +104,46 @@ pub fn read(recording: &str) -> Vec<Step> {
     steps
 }
 
-/// What differs, as a text for people; nothing if nothing does.
+/// What differs, as a text for people; nothing if nothing does. Versions that differ in the same way are told together.
 pub fn compare(expected: &[Step], got: &[Step]) -> Option<String> {
     let by_key = |steps: &[Step]| -> BTreeMap<Key, String> {
         steps.iter().map(|step| (step.key.clone(), step.outcome.trim_end().to_owned())).collect()
     };
-    let (expected, got_by_key) = (by_key(expected), by_key(got));
-    let mut text = String::new();
-    let mut apis: BTreeMap<&str, usize> = BTreeMap::new();
+    let (recorded, answered) = (by_key(expected), by_key(got));
+    let mut differences = Vec::new();
     for Step { key, .. } in got {
-        let got = &got_by_key[key];
-        let difference = match expected.get(key) {
-            Some(expected) if expected == got => continue,
-            Some(expected) => lines_that_differ(expected, got),
-            None => format!("{INDENT}not in the recording\n"),
-        };
-        *apis.entry(&key.api).or_default() += 1;
-        write!(text, "{key}\n{difference}").expect("a string takes everything");
+        match recorded.get(key) {
+            Some(expected) if *expected == answered[key] => {}
+            Some(expected) => differences.push((key, lines_that_differ(expected, &answered[key]))),
+            None => differences.push((key, format!("{INDENT}not in the recording\n"))),
+        }
     }
-    for key in expected.keys().filter(|key| !got_by_key.contains_key(key)) {
-        *apis.entry(&key.api).or_default() += 1;
-        writeln!(text, "{key}\n{INDENT}in the recording alone").expect("a string takes everything");
+    for key in recorded.keys().filter(|key| !answered.contains_key(key)) {
+        differences.push((key, format!("{INDENT}in the recording alone\n")));
     }
-    let count: usize = apis.values().sum();
+    let mut alike: Vec<(&Key, String, &str)> = Vec::new();
+    let mut apis = BTreeMap::<&str, usize>::new();
+    for (key, difference) in &differences {
+        *apis.entry(&key.api).or_default() += 1;
+        let known = alike
+            .iter_mut()
+            .find(|(other, _, text)| (&other.api, &other.title, *text) == (&key.api, &key.title, difference));
+        match known {
+            Some((_, versions, _)) => write!(versions, " {}", key.version).expect("a string takes everything"),
+            None => alike.push((key, key.version.to_string(), difference)),
+        }
+    }
+    let mut text = String::new();
+    for (key, versions, difference) in alike {
+        write!(text, "{} {versions}: {}\n{difference}", key.api, key.title).expect("a string takes everything");
+    }
     let apis: Vec<_> = apis.iter().map(|(api, count)| format!("{api} {count}")).collect();
-    (count > 0)
-        .then(|| format!("{text}\n{count} of {} steps differ (- recorded, + now): {}\n", got.len(), apis.join(", ")))
+    let (count, all) = (differences.len(), got.len());
+    (count > 0).then(|| format!("{text}\n{count} of {all} steps differ (- recorded, + now): {}\n", apis.join(", ")))
 }
 
-/// Both texts line by line; what only the first has is marked `-`, what only the second has `+`.
+/// Both texts line by line; what only the first has is marked `-`, what only the second has `+`, with a little of what is
+/// around it.
 fn lines_that_differ(expected: &str, got: &str) -> String {
     let (old, new): (Vec<_>, Vec<_>) = (expected.lines().collect(), got.lines().collect());
     // `common[i][j]`: how many lines `old[i..]` and `new[j..]` share, in order.
@@ -141,19 +154,27 @@ fn lines_that_differ(expected: &str, got: &str) -> String {
                 if old[i] == new[j] { common[i + 1][j + 1] + 1 } else { common[i + 1][j].max(common[i][j + 1]) };
         }
     }
-    let (mut i, mut j, mut text) = (0, 0, String::new());
+    let (mut i, mut j, mut lines) = (0, 0, Vec::new());
     while i < old.len() || j < new.len() {
-        let (mark, line) = if i < old.len() && j < new.len() && old[i] == new[j] {
+        if i < old.len() && j < new.len() && old[i] == new[j] {
+            lines.push((' ', old[i]));
             (i, j) = (i + 1, j + 1);
-            (' ', old[i - 1])
         } else if j == new.len() || (i < old.len() && common[i + 1][j] >= common[i][j + 1]) {
+            lines.push(('-', old[i]));
             i += 1;
-            ('-', old[i - 1])
         } else {
+            lines.push(('+', new[j]));
             j += 1;
-            ('+', new[j - 1])
-        };
-        writeln!(text, "  {mark} {line}").expect("a string takes everything");
+        }
+    }
+    let mut text = String::new();
+    for (at, (mark, line)) in lines.iter().enumerate() {
+        let around = &lines[at.saturating_sub(AROUND)..lines.len().min(at + AROUND + 1)];
+        if around.iter().any(|(mark, _)| *mark != ' ') {
+            writeln!(text, "  {mark} {line}").expect("a string takes everything");
+        } else if !text.ends_with("…\n") {
+            writeln!(text, "    …").expect("a string takes everything");
+        }
     }
     text
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use krs::{Consumer, Producer, Record, TopicPartition};
+use krs::{Consumer, Producer, Record};
 
 use crate::support::{LONG, Program, RECEIVER, SENDER, kafka, run, unique};
 
@@ -132,37 +132,4 @@ fn partitions_that_are_added_take_part() {
     let receiver = receiver.end_by("TERM", Duration::from_secs(2));
     receiver.code(0);
     assert_eq!(receiver.stdout.len(), count, "each once");
-}
-
-/// A topic that is deleted and made anew under the same name has other offsets, and nothing of the old one.
-#[test]
-fn a_topic_that_is_made_anew_is_read_and_written_from_its_beginning() {
-    let kafka = kafka();
-    let (topic, group) = (unique("anew"), unique("anew"));
-    kafka.create(&topic, 1);
-    let producer = Producer::connect(&kafka.config().set("metadata.max.age.ms", 500).unwrap()).unwrap();
-    let mut ours = consumer(&group, &topic);
-    for number in 0..50 {
-        producer.send(Record::to(&topic).value(&number.to_string())).unwrap();
-    }
-    producer.flush(LONG).unwrap();
-    let (deadline, mut count) = (Instant::now() + LONG, 0);
-    while count < 50 {
-        assert!(Instant::now() < deadline);
-        count += ours.poll(TICK).unwrap().len();
-    }
-    run(&mut kafka.tool("kafka-topics", &["--delete", "--topic", &topic]), LONG).success();
-    run(&mut kafka.tool("kafka-topics", &["--create", "--topic", &topic, "--partitions", "1"]), LONG).success();
-    let place = producer.send(Record::to(&topic).value("new")).unwrap().wait().unwrap();
-    assert_eq!(place.offset(), 0);
-    let zero = TopicPartition::new(topic.as_str(), 0);
-    let mut found = None;
-    while found.is_none() {
-        assert!(Instant::now() < deadline + LONG, "position {:?}", ours.position(&zero));
-        let records = ours.poll(TICK).unwrap();
-        found = records.iter().next().map(|record| (record.offset(), record.value().unwrap().to_vec()));
-    }
-    assert_eq!(found, Some((0, b"new".to_vec())));
-    producer.close(LONG).unwrap();
-    ours.close(LONG).unwrap();
 }

@@ -1,4 +1,5 @@
-//! The promises that only a real Apache Kafka can confirm, tested on one.
+//! The promises that only a real Apache Kafka can confirm, tested on one: whatever needs other clients, Kafka's own tools, or
+//! brokers that are killed. What every Kafka must do is in `tests/conformance`.
 //!
 //! Not part of `cargo test`, which must need nothing: `.ci/run kafka-4.3.1` starts a broker and runs this, and so does
 //!
@@ -11,12 +12,11 @@
 //! Without `KAFKA_BROKERS` every test fails; none is ever skipped. Java's own tools, reached through `KAFKA_SCRIPT`, and
 //! `kcat` are the other side. Each test has topics and groups of its own, so the broker may be an old one.
 
-mod consumer;
 mod groups;
 mod interop;
+mod logs;
 mod outage;
 #[path = "../util/process.rs"]
 mod process;
-mod producer;
 mod services;
 mod support;

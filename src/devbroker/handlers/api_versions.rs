@@ -1,8 +1,15 @@
 //! ApiVersions: what is offered.
 
 use super::super::call::{Call, Handler, Reply};
-use crate::kafka::protocol::messages::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
+use crate::kafka::protocol::messages::{
+    ApiVersion, ApiVersionsRequest, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
+};
 use crate::kafka::protocol::{ApiKey, ErrorCode};
+
+/// From this version on the answer has features.
+const TELLS_FEATURES: i16 = 3;
+/// From this version on their lowest version may be 0.
+const TELLS_LEAST_ZERO: i16 = 4;
 
 impl Handler for ApiVersionsRequest {
     fn serve(self, call: &Call<'_>) -> Reply<ApiVersionsResponse> {
@@ -21,7 +28,19 @@ impl Handler for ApiVersionsRequest {
             min_version: offer.told.min,
             max_version: offer.told.max,
         });
-        Reply::Answer(ApiVersionsResponse { api_keys: api_keys.collect(), ..Default::default() })
+        let mut answer = ApiVersionsResponse { api_keys: api_keys.collect(), ..Default::default() };
+        if call.version >= TELLS_FEATURES && call.cluster.offered.consumer_groups {
+            let (name, level) = ("group.version".to_owned(), 1);
+            // A feature that can be off may be told only from here on (KAFKA-17011).
+            if call.version >= TELLS_LEAST_ZERO {
+                answer.supported_features =
+                    vec![SupportedFeatureKey { name: name.clone(), min_version: 0, max_version: level }];
+            }
+            answer.finalized_features_epoch = 0;
+            answer.finalized_features =
+                vec![FinalizedFeatureKey { name, max_version_level: level, min_version_level: level }];
+        }
+        Reply::Answer(answer)
     }
 
     fn refuse(&self, _: &Call<'_>, error_code: ErrorCode) -> ApiVersionsResponse {

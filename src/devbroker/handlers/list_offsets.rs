@@ -1,5 +1,7 @@
 //! ListOffsets: offsets at the ends of a log, or for a time.
 
+use std::collections::HashMap;
+
 use super::super::call::{Call, Handler, Reply, Subject};
 use crate::kafka::protocol::ErrorCode;
 use crate::kafka::protocol::messages::{
@@ -19,20 +21,37 @@ const EARLIEST_LOCAL: i64 = -4;
 const LATEST_TIERED: i64 = -5;
 const EARLIEST_PENDING_UPLOAD: i64 = -6;
 
+/// Nothing is transactional, so they do not differ.
+const ISOLATION_LEVELS: [i8; 2] = [0, 1];
+
 impl Handler for ListOffsetsRequest {
     fn serve(self, call: &Call<'_>) -> Reply<ListOffsetsResponse> {
-        let topics = self.topics.iter().map(|topic| ListOffsetsTopicResponse {
-            name: topic.name.clone(),
-            partitions: topic
-                .partitions
-                .iter()
-                .map(|asked| {
-                    let found = find(call, &topic.name, asked);
-                    found.unwrap_or_else(|code| failed(call, asked.partition_index, code))
-                })
-                .collect(),
-        });
-        Reply::Answer(ListOffsetsResponse { topics: topics.collect(), ..Default::default() })
+        if !ISOLATION_LEVELS.contains(&self.isolation_level) {
+            // As Kafka, which does not expect it.
+            return Reply::Answer(self.refuse(call, ErrorCode::UNKNOWN_SERVER_ERROR));
+        }
+        let mut times: HashMap<(&str, i32), usize> = HashMap::new();
+        for (topic, asked) in self.topics.iter().flat_map(|topic| topic.partitions.iter().map(move |one| (topic, one))) {
+            *times.entry((&topic.name, asked.partition_index)).or_default() += 1;
+        }
+        let mut topics = Vec::new();
+        for topic in &self.topics {
+            let mut partitions = Vec::new();
+            for asked in &topic.partitions {
+                let index = asked.partition_index;
+                let found = match times.remove(&(topic.name.as_str(), index)) {
+                    // Asked for twice: refused, once.
+                    None => continue,
+                    Some(1) => find(call, &topic.name, asked),
+                    Some(_) => Err(ErrorCode::INVALID_REQUEST),
+                };
+                partitions.push(found.unwrap_or_else(|code| failed(call, index, code)));
+            }
+            if !partitions.is_empty() {
+                topics.push(ListOffsetsTopicResponse { name: topic.name.clone(), partitions });
+            }
+        }
+        Reply::Answer(ListOffsetsResponse { topics, ..Default::default() })
     }
 
     fn refuse(&self, call: &Call<'_>, code: ErrorCode) -> ListOffsetsResponse {
@@ -53,6 +72,9 @@ fn find(
     topic: &str,
     asked: &ListOffsetsPartition,
 ) -> Result<ListOffsetsPartitionResponse, ErrorCode> {
+    if asked.timestamp < 0 && !known_place(asked.timestamp, call.version) {
+        return Err(ErrorCode::UNSUPPORTED_VERSION);
+    }
     let topic = call.cluster.topic(topic).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
     let partition = topic.partition(asked.partition_index).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
     let state = partition.state();
@@ -64,10 +86,23 @@ fn find(
         EARLIEST | EARLIEST_LOCAL => (log.start(), -1, epoch(log.start())),
         MAX_TIMESTAMP => log.latest().unwrap_or((-1, -1, -1)),
         LATEST_TIERED | EARLIEST_PENDING_UPLOAD => (-1, -1, -1),
-        time if time < 0 => return Err(ErrorCode::UNSUPPORTED_VERSION),
+        ..0 => return Err(ErrorCode::UNSUPPORTED_VERSION),
         time => log.first_at(time).unwrap_or((-1, -1, -1)),
     };
     Ok(told(call, asked.partition_index, offset, timestamp, leader_epoch))
+}
+
+/// Whether a version has this time that stands for a place.
+fn known_place(time: i64, version: i16) -> bool {
+    let since = match time {
+        LATEST | EARLIEST => 0,
+        MAX_TIMESTAMP => 7,
+        EARLIEST_LOCAL => 8,
+        LATEST_TIERED => 9,
+        EARLIEST_PENDING_UPLOAD => 11,
+        _ => return false,
+    };
+    version >= since
 }
 
 /// In the fields that the version has.

@@ -161,7 +161,8 @@ impl Files {
 
     /// Keeps this beside the log, if it is not kept already.
     pub(in crate::devbroker) fn keep(&mut self, now: Checkpoint) -> io::Result<()> {
-        if self.checkpoint.as_ref() == Some(&now) {
+        // Nothing at all is what is found where there are no files.
+        if self.checkpoint.as_ref().map_or(now == Checkpoint::default(), |kept| *kept == now) {
             return Ok(());
         }
         let kept = self.try_keep(now);
@@ -232,6 +233,8 @@ impl Files {
                 self.checkpoint = Some(checkpoint.clone());
                 Ok(Some((checkpoint, bases)))
             }
+            // Its first write failed.
+            None if bases.is_empty() => Ok(None),
             None => {
                 log::warn!("{} is not as it was written: the log alone says where it starts", file.display());
                 Ok(Some((Checkpoint::default(), bases)))

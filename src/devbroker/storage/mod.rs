@@ -27,7 +27,7 @@ mod topics;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 pub(super) use self::files::{Checkpoint, Files};
@@ -36,6 +36,7 @@ pub(super) use self::topics::SavedTopic;
 
 use self::directory::Directory;
 use self::offsets::Journal;
+use super::cluster::now_ms;
 use super::groups::{Changes, Position};
 use crate::kafka::protocol::Uuid;
 use crate::sync::lock;
@@ -48,6 +49,9 @@ const COMMITTED_OFFSETS: &str = "committed-offsets";
 /// The most that one of the text files may hold.
 const MAX_TEXT: u64 = 64 << 20;
 
+/// Milliseconds without a failure after which it is said that writing works again.
+const CALM: i64 = 10_000;
+
 /// A data directory in use.
 #[derive(Debug)]
 pub(super) struct Storage {
@@ -57,8 +61,8 @@ pub(super) struct Storage {
     positions: Mutex<Vec<Position>>,
     /// Log files that are kept open.
     open: AtomicUsize,
-    /// The last write failed, and that was said.
-    failing: AtomicBool,
+    /// When a write failed last, in milliseconds since 1970, if nothing was said since then of its working again; else 0.
+    failing: AtomicI64,
 }
 
 impl Storage {
@@ -70,7 +74,7 @@ impl Storage {
         let directory = Directory::open(path)?;
         let (journal, positions) = Journal::open(&directory.path.join(COMMITTED_OFFSETS))?;
         let (journal, positions) = (Mutex::new(journal), Mutex::new(positions));
-        Ok(Self { directory, journal, positions, open: AtomicUsize::new(0), failing: AtomicBool::new(false) })
+        Ok(Self { directory, journal, positions, open: AtomicUsize::new(0), failing: AtomicI64::new(0) })
     }
 
     pub(super) fn cluster_id(&self) -> &str {
@@ -177,20 +181,22 @@ impl Storage {
         cannot("write to the data directory", self.path(), error)
     }
 
-    /// Says once that writing fails, and once that it works again.
+    /// Says once that writing fails, and once that it works again. On a disk that is nearly full some writes fail and
+    /// others do not; that is one failure.
     fn noted<T>(&self, path: &Path, written: io::Result<T>) -> io::Result<T> {
         match &written {
             Ok(_) => {
-                if self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed) {
+                let failed = self.failing.load(Ordering::Relaxed);
+                if failed != 0
+                    && now_ms() - failed > CALM
+                    && self.failing.compare_exchange(failed, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+                {
                     log::warn!("the data directory {} can be written again", self.path().display());
                 }
             }
             Err(error) => {
-                if !self.failing.swap(true, Ordering::Relaxed) {
-                    log::error!(
-                        "{}; what would change it is refused until that works again",
-                        cannot("write", path, error)
-                    );
+                if self.failing.swap(now_ms(), Ordering::Relaxed) == 0 {
+                    log::error!("{}; what cannot be kept is refused until then", cannot("write", path, error));
                 }
             }
         }
