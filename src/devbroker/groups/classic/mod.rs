@@ -258,7 +258,7 @@ impl Classic {
         self.members.values().filter(|member| member.protocols.iter().any(|(name, _)| name == protocol)).count()
     }
 
-    /// The protocol that all support and most prefer.
+    /// The protocol that all support and most prefer; of several such the first by name.
     fn elect_protocol(&self) -> Option<String> {
         let mut supporters: BTreeMap<&str, usize> = BTreeMap::new();
         for (name, _) in self.members.values().flat_map(|member| &member.protocols) {
@@ -271,7 +271,7 @@ impl Classic {
                 *votes.entry(vote).or_default() += 1;
             }
         }
-        votes.into_iter().max_by_key(|(_, count)| *count).map(|(name, _)| name.to_owned())
+        votes.into_iter().rev().max_by_key(|(_, count)| *count).map(|(name, _)| name.to_owned())
     }
 
     /// What the members want to consume, from their metadata for the chosen protocol.

@@ -150,10 +150,11 @@ impl Consumers {
     /// # Errors
     /// What it is told.
     pub(super) fn check_fetch(&self, member: Option<&str>, epoch: i32) -> Result<(), ErrorCode> {
-        if member.is_none() && epoch < 0 {
-            return Ok(());
-        }
-        let known = self.members.get(member.unwrap_or_default()).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
+        let Some(member) = member else {
+            // Kafka fails on an epoch of nobody.
+            return if epoch < 0 { Ok(()) } else { Err(ErrorCode::UNKNOWN_SERVER_ERROR) };
+        };
+        let known = self.members.get(member).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
         if known.standing.epoch == epoch { Ok(()) } else { Err(ErrorCode::STALE_MEMBER_EPOCH) }
     }
 
