@@ -230,3 +230,42 @@ impl Stored {
         found.map(|record| (record.offset, record.timestamp))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A log with ten offsets in each of these epochs.
+    fn log(epochs: &[i32]) -> Log {
+        let mut log = Log::default();
+        for (&leader_epoch, base_offset) in epochs.iter().zip((0..).step_by(10)) {
+            let last_offset = base_offset + 9;
+            let bytes = Vec::new().into();
+            log.push(Stored { bytes, base_offset, last_offset, leader_epoch, max_timestamp: 0, appended_at: 0 });
+        }
+        log
+    }
+
+    #[test]
+    fn an_epoch_ends_where_the_next_one_begins() {
+        let log = log(&[0, 2, 3]);
+        assert_eq!(log.end_of_epoch(0, 5), Some((0, 10)));
+        assert_eq!(log.end_of_epoch(1, 5), Some((0, 10)));
+        assert_eq!(log.end_of_epoch(2, 5), Some((2, 20)));
+        // Nothing was appended in the epochs behind it yet.
+        assert_eq!(log.end_of_epoch(3, 5), Some((3, 30)));
+        assert_eq!(log.end_of_epoch(4, 5), Some((3, 30)));
+        assert_eq!(log.end_of_epoch(5, 5), Some((5, 30)));
+        assert_eq!(log.end_of_epoch(6, 5), None);
+        assert_eq!(log.end_of_epoch(-1, 5), None);
+    }
+
+    #[test]
+    fn epochs_whose_records_are_gone_end_at_the_start() {
+        let mut log = log(&[1, 2]);
+        log.delete_before(10);
+        assert_eq!(log.end_of_epoch(0, 2), Some((0, 10)));
+        assert_eq!(log.end_of_epoch(1, 2), Some((1, 10)));
+        assert_eq!(Log::default().end_of_epoch(0, 0), Some((0, 0)));
+    }
+}

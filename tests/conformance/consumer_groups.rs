@@ -160,8 +160,11 @@ impl Member {
     }
 
     fn commit(&mut self, topic: &Topic, offset: i64) -> ErrorCode {
-        let partition =
-            OffsetCommitRequestPartition { partition_index: 0, committed_offset: offset, ..Default::default() };
+        self.commit_to(topic, 0, offset)
+    }
+
+    fn commit_to(&mut self, topic: &Topic, partition_index: i32, committed_offset: i64) -> ErrorCode {
+        let partition = OffsetCommitRequestPartition { partition_index, committed_offset, ..Default::default() };
         let request = OffsetCommitRequest {
             group_id: self.group.clone(),
             generation_id_or_member_epoch: self.epoch,
@@ -313,24 +316,40 @@ fn epochs_and_members_that_are_not_current_are_refused() {
 }
 
 #[test]
-fn an_older_epoch_is_stale_for_commits() {
+fn an_older_epoch_is_refused() {
     if !served() {
         return;
     }
-    let (group, topic) = (unique("stale"), Topic::create("stale", 2));
-    let mut first = Member::settled(&group, &[&topic], 2);
+    let (group, topic) = (unique("stale"), Topic::create("stale", 3));
+    let mut first = Member::settled(&group, &[&topic], 3);
     let old = first.epoch;
-    let mut second = Member::new(&group, &[&topic]);
+    let (mut second, mut third) = (Member::new(&group, &[&topic]), Member::new(&group, &[&topic]));
     second.join();
+    until("the second's share", || {
+        for member in [&mut first, &mut second] {
+            assert_eq!(member.beat(), ErrorCode::NONE);
+            member.follow();
+        }
+        (size(&second.owned) == 1).then_some(())
+    });
+    third.join();
+    third.beat();
     first.settle(1);
-    assert!(first.epoch > old);
-    let epoch = std::mem::replace(&mut first.epoch, old - 1);
-    assert_eq!(first.commit(&topic, 1), ErrorCode::STALE_MEMBER_EPOCH);
+    assert!(first.epoch > old + 1);
+    let kept = *first.owned[&topic.id].first().unwrap();
+    let epoch = std::mem::replace(&mut first.epoch, old);
+    // A commit that was under way when the epoch changed counts, where the partition did not change hands (KIP-1251).
+    for partition in 0..3 {
+        let code = if partition == kept { ErrorCode::NONE } else { ErrorCode::STALE_MEMBER_EPOCH };
+        assert_eq!(first.commit_to(&topic, partition, 1), code, "partition {partition}, kept {kept}");
+    }
     assert_eq!(first.committed(&topic), Err(ErrorCode::STALE_MEMBER_EPOCH));
     assert_eq!(first.beat(), ErrorCode::FENCED_MEMBER_EPOCH);
     first.epoch = epoch;
     assert_eq!(first.beat(), ErrorCode::NONE);
-    assert_eq!(first.commit(&topic, 1), ErrorCode::NONE);
+    for partition in 0..3 {
+        assert_eq!(first.commit_to(&topic, partition, 2), ErrorCode::NONE, "partition {partition}");
+    }
 }
 
 #[test]

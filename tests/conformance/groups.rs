@@ -259,6 +259,31 @@ fn a_group_shares_the_partitions_of_two_topics() {
 }
 
 #[test]
+fn a_member_that_changes_its_subscription_gets_what_it_wants_now() {
+    let (group, one, other) = (unique("changes"), unique("changes"), unique("changes"));
+    for topic in [&one, &other] {
+        kafka().create(topic, 2);
+        write(topic, 0, 0..3);
+    }
+    let mut consumer = member(&group, &one);
+    assert_eq!(take(&mut consumer, 3).len(), 3);
+    consumer.commit().unwrap();
+    consumer.subscribe([&other]).unwrap();
+    let entries = take(&mut consumer, 3);
+    assert!(entries.iter().all(|entry| entry.topic == other));
+    assert_eq!(consumer.assignment(), partitions(&other, 2));
+    consumer.unsubscribe().unwrap();
+    assert!(consumer.assignment().is_empty());
+    assert_eq!(consumer.poll(crate::support::TICK).unwrap_err().kind(), ErrorKind::State);
+    // It has left, and its position of before is known.
+    consumer.subscribe([&one]).unwrap();
+    share(&mut [&mut consumer], &[2]);
+    write(&one, 0, 3..4);
+    assert_eq!(numbers(&take(&mut consumer, 1)), [3]);
+    consumer.close(LONG).unwrap();
+}
+
+#[test]
 fn nothing_is_committed_by_reading() {
     let (topic, group) = (unique("nothing"), unique("nothing"));
     kafka().create(&topic, 3);

@@ -34,6 +34,22 @@ fn each_producer_gets_an_id_of_its_own() {
     assert!(ids[0].0 != ids[1].0 && ids[1].0 != ids[2].0 && ids[0].0 != ids[2].0, "{ids:?}");
 }
 
+/// What it had before counts only for transactions.
+#[test]
+fn a_producer_that_tells_its_former_id_gets_a_new_one_all_the_same() {
+    let mut wire = Wire::any();
+    let (producer_id, producer_epoch) = wire.producer_id();
+    let mut request =
+        InitProducerIdRequest { transaction_timeout_ms: i32::MAX, producer_id, producer_epoch, ..Default::default() };
+    let answer = wire.ask(&request);
+    assert_eq!((answer.error_code, answer.producer_epoch), (ErrorCode::NONE, 0));
+    assert_ne!(answer.producer_id, producer_id);
+    request.transactional_id = Some(String::new());
+    assert_eq!(wire.ask(&request).error_code, ErrorCode::INVALID_REQUEST);
+    let half = InitProducerIdRequest { producer_epoch: -1, transactional_id: None, ..request };
+    assert_eq!(wire.ask(&half).error_code, ErrorCode::INVALID_REQUEST, "an id without its epoch");
+}
+
 /// An answer may be lost; the batch sent again must not be written again.
 #[test]
 fn a_batch_that_comes_again_is_acknowledged_with_its_old_offset() {

@@ -12,6 +12,7 @@
 
 mod admin;
 mod classic;
+mod configs;
 mod consume;
 mod consumer_groups;
 mod fetches;

@@ -1,6 +1,7 @@
 //! Producing, as a program sees it.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use krs::kafka::protocol::ErrorCode;
 use krs::{ErrorKind, Header, Producer, Record};
@@ -194,11 +195,13 @@ fn a_record_that_is_too_large_for_the_topic_fails_alone() {
 fn a_missing_topic_and_a_missing_partition_are_told() {
     let (missing, small) = (unique("missing"), unique("small"));
     let producer = kafka().producer(&[]);
+    let begin = Instant::now();
     let error = producer.send(Record::to(&missing).value("x")).unwrap_err();
     assert!(error.to_string().contains(&missing) && error.to_string().contains("does not exist"), "{error}");
     kafka().create(&small, 2);
     let error = producer.send(Record::to(&small).partition(99).value("x")).unwrap_err();
     assert!(error.to_string().contains(&format!("{small}: there is no partition 99")), "{error}");
+    assert!(begin.elapsed() < LONG / 2, "told before any time limit: {:?}", begin.elapsed());
     producer.send(Record::to(&small).partition(1).value("x")).unwrap().wait().unwrap();
     producer.close(LONG).unwrap();
 }

@@ -97,3 +97,6 @@ fn not_served(header: &RequestHeader) -> Error {
     };
     Error::protocol(format!("version {} of {api} is not offered", header.api_version))
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,6 +46,10 @@ fn single(player: &mut Player, version: i16, read: &Topic) {
     mixed.topics.extend(of(&unknown, &[(0, 0)]).topics);
     ask("two topics, one of which does not exist", &mixed);
     ask("no topic", &FetchRequest { topics: vec![], ..of(read, &[]) });
+    let patient = |request: FetchRequest| FetchRequest { min_bytes: 1, max_wait_ms: 15_000, ..request };
+    ask("a topic that does not exist, with time to wait", &patient(of(&unknown, &[(0, 0)])));
+    ask("a partition that does not exist, with time to wait", &patient(of(read, &[(3, 0)])));
+    ask("no topic, with time to wait", &patient(FetchRequest { topics: vec![], ..of(read, &[]) }));
     ask("no partition", &of(read, &[]));
     ask("at most 1 byte", &FetchRequest { max_bytes: 1, ..of(read, &[(0, 2), (1, 0)]) });
     ask("at most 0 bytes", &FetchRequest { max_bytes: 0, ..of(read, &[(0, 2)]) });
@@ -125,31 +129,32 @@ fn sessions(player: &mut Player, version: i16) {
     ask(player, "nothing new, so what was not read comes again", within(id, 1, nothing()));
     ask(player, "read on", within(id, 2, of(log, &[(0, 2)])));
     ask(player, "nothing new", within(id, 3, nothing()));
+    ask(player, "nothing new, waiting", FetchRequest { min_bytes: 1, max_wait_ms: 50, ..within(id, 4, nothing()) });
     append(player, log, 1, &Batch::of(&["c"]));
-    ask(player, "one partition has something new", within(id, 4, nothing()));
-    ask(player, "a partition more", within(id, 5, of(other, &[(0, 0)])));
+    ask(player, "one partition has something new", within(id, 5, nothing()));
+    ask(player, "a partition more", within(id, 6, of(other, &[(0, 0)])));
     append(player, other, 0, &Batch::of(&["d"]));
-    ask(player, "what is new in it", within(id, 6, nothing()));
+    ask(player, "what is new in it", within(id, 7, nothing()));
     let forgotten = ForgottenTopic { topic: log.name.clone(), topic_id: log.id, partitions: vec![1] };
     ask(
         player,
         "a partition less",
-        within(id, 7, FetchRequest { forgotten_topics_data: vec![forgotten], ..nothing() }),
+        within(id, 8, FetchRequest { forgotten_topics_data: vec![forgotten], ..nothing() }),
     );
-    ask(player, "a partition that does not exist", within(id, 8, of(log, &[(7, 0)])));
-    ask(player, "that partition once more", within(id, 9, nothing()));
-    ask(player, "beyond the end", within(id, 10, of(log, &[(0, 99)])));
-    ask(player, "still beyond the end", within(id, 11, nothing()));
+    ask(player, "a partition that does not exist", within(id, 9, of(log, &[(7, 0)])));
+    ask(player, "that partition once more", within(id, 10, nothing()));
+    ask(player, "beyond the end", within(id, 11, of(log, &[(0, 99)])));
+    ask(player, "still beyond the end", within(id, 12, nothing()));
     let unknown = Topic { name: "unknown".to_owned(), id: NO_TOPIC };
-    ask(player, "a topic that does not exist", within(id, 12, of(&unknown, &[(0, 0)])));
-    ask(player, "still a topic that does not exist", within(id, 13, nothing()));
+    ask(player, "a topic that does not exist", within(id, 13, of(&unknown, &[(0, 0)])));
+    ask(player, "still a topic that does not exist", within(id, 14, nothing()));
     ask(player, "an epoch that was", within(id, 3, nothing()));
     ask(player, "an epoch that is not yet", within(id, 20, nothing()));
-    ask(player, "after the wrong epochs", within(id, 14, nothing()));
+    ask(player, "after the wrong epochs", within(id, 15, nothing()));
     ask(player, "an id that does not exist", within(if id == 7 { 8 } else { 7 }, 1, nothing()));
     ask(player, "no id, but an epoch", within(0, 1, of(log, &[(0, 0)])));
     ask(player, "closed", within(id, -1, of(log, &[(0, 0)])));
-    ask(player, "after it was closed", within(id, 15, nothing()));
+    ask(player, "after it was closed", within(id, 16, nothing()));
     ask(player, "closed again", within(id, -1, nothing()));
     let next = player.quietly(version, &within(0, 0, of(log, &[(0, 0)]))).session_id;
     let mut newest = 0;
