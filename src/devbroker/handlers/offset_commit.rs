@@ -25,7 +25,7 @@ impl Handler for OffsetCommitRequest {
                 Ok(())
             } else {
                 call.check_coordinator(&self.group_id)
-                    .and_then(|()| groups.check_commit(now, call.version, &self, there))
+                    .and_then(|()| groups.check_commit(now, call.cluster, call.version, &self, there))
             };
             // A topic that is there and of which nothing is said is not answered either.
             let asked = named.into_iter().filter(|(topic, named)| named.found.is_err() || !topic.partitions.is_empty());

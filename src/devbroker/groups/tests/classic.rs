@@ -169,12 +169,12 @@ fn a_static_member_that_comes_back_takes_its_place_without_a_rebalance() {
         member_id: a.clone(),
         group_instance_id: Some("i".to_owned()),
     };
-    assert_eq!(world.groups.heartbeat(world.now, &old), ErrorCode::FENCED_INSTANCE_ID);
+    assert_eq!(world.groups.heartbeat(world.now, &world.topics, &old), ErrorCode::FENCED_INSTANCE_ID);
     let older_client = world.join_as(8, &request("i")).now();
     assert_eq!((older_client.leader, older_client.members.len()), (back.member_id, 0), "it must not assign again");
     world.pass(9);
     let gone = MemberIdentity { group_instance_id: Some("i".to_owned()), ..Default::default() };
-    assert_eq!(world.groups.leave(world.now, "g", &[gone])[0].error_code, ErrorCode::NONE);
+    assert_eq!(world.groups.leave(world.now, &world.topics, "g", &[gone])[0].error_code, ErrorCode::NONE);
     assert_eq!(world.state(), Some("Empty"));
 }
 

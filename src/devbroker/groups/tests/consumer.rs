@@ -307,3 +307,117 @@ fn a_heartbeat_must_make_sense() {
     let unknown = ConsumerGroupHeartbeatRequest { server_assignor: Some("x".to_owned()), ..good };
     assert_eq!(refused(1, &unknown), Err(ErrorCode::UNSUPPORTED_ASSIGNOR));
 }
+
+/// A consumer of the classic protocol that owns these partitions of the topic.
+fn classical(member: &str, owned: &[i32]) -> JoinGroupRequest {
+    let subscription = ConsumerProtocolSubscription {
+        topics: vec!["t".to_owned()],
+        owned_partitions: vec![ConsumerProtocolTopicPartition { topic: "t".to_owned(), partitions: owned.to_vec() }],
+        ..Default::default()
+    };
+    let request = with_protocols(&[("range", subscription.to_bytes(1).unwrap())]);
+    JoinGroupRequest { member_id: member.to_owned(), ..request }
+}
+
+fn part(partitions: &[i32]) -> Bytes {
+    let topic = ConsumerProtocolTopicPartition { topic: "t".to_owned(), partitions: partitions.to_vec() };
+    ConsumerProtocolAssignment { assigned_partitions: vec![topic], user_data: None }.to_bytes(1).unwrap()
+}
+
+fn partitions(bytes: &Bytes) -> Vec<i32> {
+    let assignment = ConsumerProtocolAssignment::from_bytes(bytes).unwrap();
+    assignment.assigned_partitions.into_iter().flat_map(|topic| topic.partitions).collect()
+}
+
+/// A stable group of one classic member that has all of the topic.
+fn classic_group(world: &mut World) -> String {
+    let (a, joined) = world.join_new(&classical("", &[]));
+    joined.now();
+    let (answer, waiting) = promise(&world.doorbell);
+    let request = SyncGroupRequest {
+        group_id: "g".to_owned(),
+        generation_id: 1,
+        member_id: a.clone(),
+        assignments: vec![SyncGroupRequestAssignment { member_id: a.clone(), assignment: part(&[0, 1, 2, 3]) }],
+        ..Default::default()
+    };
+    world.groups.sync(world.now, &world.topics, &request, answer);
+    assert_eq!(partitions(&Waiting(waiting).now().assignment), [0, 1, 2, 3]);
+    a
+}
+
+#[test]
+fn a_running_group_changes_to_the_new_protocol_and_back_without_two_owners_of_anything() {
+    let mut world = world();
+    let a = classic_group(&mut world);
+    world.commit(&a, 1, "t", 0, 5).unwrap();
+    assert_eq!(world.told(&joining("b", &["t"])), told(2, ""));
+    let types: Vec<i8> = world.consumers().members.iter().map(|member| member.member_type).collect();
+    assert_eq!(types.iter().sum::<i8>(), 1, "one of either protocol: {types:?}");
+    assert_eq!(world.heartbeat(&a, 1), ErrorCode::REBALANCE_IN_PROGRESS);
+    assert_eq!(world.commit(&a, 1, "t", 0, 6), Ok(()));
+    assert_eq!(world.commit(&a, 7, "t", 0, 6), Err(ErrorCode::ILLEGAL_GENERATION));
+
+    let first = world.join(&classical(&a, &[0, 1, 2, 3])).now();
+    assert_eq!((first.generation_id, first.leader.as_str(), first.members.len()), (1, "", 0));
+    let kept = partitions(&world.sync(&a, 1, &[]).now().assignment);
+    assert_eq!(kept.len(), 2, "half of them are to be given up");
+    assert_eq!(world.told(&beat("b", 2)), (2, None), "they are not free yet");
+    assert_eq!(world.heartbeat(&a, 1), ErrorCode::REBALANCE_IN_PROGRESS);
+    assert_eq!(world.join(&classical(&a, &kept)).now().generation_id, 2);
+    assert_eq!(partitions(&world.sync(&a, 2, &[]).now().assignment), kept);
+    assert_eq!(world.heartbeat(&a, 2), ErrorCode::NONE);
+    assert_eq!(world.told(&beat("b", 2)).1.unwrap().split(' ').count(), 2);
+
+    world.told(&beat("b", -1));
+    assert_eq!(world.groups.describe("g").unwrap().group_state, "PreparingRebalance", "only classic members are left");
+    assert_eq!(world.position("t", 0), Some(6));
+    let joined = world.join(&classical(&a, &kept)).now();
+    assert_eq!((joined.generation_id, joined.leader), (3, a));
+}
+
+#[test]
+fn a_classic_member_that_neither_joins_nor_asks_for_its_part_in_time_is_out() {
+    for joins in [false, true] {
+        let mut world = world();
+        let a = classic_group(&mut world);
+        world.told(&joining("b", &["t"]));
+        let mut generation = 1;
+        if joins {
+            generation = world.join(&classical(&a, &[])).now().generation_id;
+        }
+        for seconds in (3..=24).step_by(3) {
+            world.pass(3);
+            let known = world.heartbeat(&a, generation) != ErrorCode::UNKNOWN_MEMBER_ID;
+            assert_eq!(known, seconds < if joins { 20 } else { 3 + 20 }, "after {seconds} s");
+        }
+    }
+}
+
+#[test]
+fn a_running_group_whose_members_the_broker_does_not_understand_stays_classic() {
+    let mut world = world();
+    let connect = JoinGroupRequest { protocol_type: "connect".to_owned(), ..super::consumer() };
+    let (_, joined) = world.join_new(&connect);
+    joined.now();
+    assert_eq!(world.beat(&joining("b", &["t"])).unwrap_err(), ErrorCode::GROUP_ID_NOT_FOUND);
+    assert!(world.groups.describe("g").is_ok());
+
+    let mut world = super::consumer::world();
+    world.told(&joining("b", &["t"]));
+    assert_eq!(world.join(&connect).now().error_code, ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
+    assert_eq!(world.heartbeat("b", 2), ErrorCode::UNKNOWN_MEMBER_ID, "it does not speak that protocol");
+}
+
+#[test]
+fn a_static_member_that_comes_back_with_the_classic_protocol_takes_the_group_along() {
+    let mut world = world();
+    let instance_id = Some("i".to_owned());
+    world.told(&ConsumerGroupHeartbeatRequest { instance_id: instance_id.clone(), ..joining("a", &["t"]) });
+    let back = JoinGroupRequest { group_instance_id: instance_id.clone(), ..classical("", &[]) };
+    let joined = world.join(&back).now();
+    assert_eq!(joined.error_code, ErrorCode::NONE);
+    assert_eq!(world.state(), Some("PreparingRebalance"));
+    let again = JoinGroupRequest { member_id: joined.member_id, ..back };
+    assert_eq!(world.join(&again).now().members.len(), 1);
+}

@@ -85,7 +85,7 @@ impl World {
 
     fn join_as(&mut self, version: i16, request: &JoinGroupRequest) -> Waiting<JoinGroupResponse> {
         let (answer, waiting) = promise(&self.doorbell);
-        self.groups.join(self.now, &Asker { version, client: &self.client }, request, answer);
+        self.groups.join(self.now, &self.topics, &Asker { version, client: &self.client }, request, answer);
         Waiting(waiting)
     }
 
@@ -115,7 +115,7 @@ impl World {
             assignments: assignments.collect(),
             ..Default::default()
         };
-        self.groups.sync(self.now, &request, answer);
+        self.groups.sync(self.now, &self.topics, &request, answer);
         Waiting(waiting)
     }
 
@@ -126,12 +126,12 @@ impl World {
             member_id: member.to_owned(),
             group_instance_id: None,
         };
-        self.groups.heartbeat(self.now, &request)
+        self.groups.heartbeat(self.now, &self.topics, &request)
     }
 
     fn leave(&mut self, member: &str) -> ErrorCode {
         let member = MemberIdentity { member_id: member.to_owned(), ..Default::default() };
-        self.groups.leave(self.now, "g", &[member])[0].error_code
+        self.groups.leave(self.now, &self.topics, "g", &[member])[0].error_code
     }
 
     fn commit(&mut self, member: &str, epoch: i32, topic: &str, partition: i32, offset: i64) -> Result<(), ErrorCode> {
@@ -144,7 +144,7 @@ impl World {
         let position =
             OffsetCommitRequestPartition { partition_index: partition, committed_offset: offset, ..Default::default() };
         let id = self.topics.find(topic).map(|found| found.id).unwrap_or_default();
-        self.groups.check_commit(self.now, 9, &request, [(id, partition)])?;
+        self.groups.check_commit(self.now, &self.topics, 9, &request, [(id, partition)])?;
         self.groups.commit(self.now, &request, (topic, id), &position)
     }
 
