@@ -48,26 +48,32 @@ pub(super) trait Handler: Request {
     fn subject(&self) -> Subject<'_> {
         Subject::default()
     }
+
+    /// The topics that it knows by their id only.
+    fn topic_ids(&self) -> Vec<Uuid> {
+        Vec::new()
+    }
+
+    /// The fetch session whose topics it does not repeat; 0 is none.
+    fn session(&self) -> i32 {
+        0
+    }
 }
 
 /// What a request is about.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Subject<'a> {
     pub(super) topics: Vec<&'a str>,
-    /// Topics that it does not name.
-    pub(super) ids: Vec<Uuid>,
-    /// The fetch session whose topics it does not repeat; 0 is none.
-    pub(super) session: i32,
     pub(super) group: Option<&'a str>,
 }
 
 impl<'a> Subject<'a> {
     pub(super) fn group(group: &'a str) -> Self {
-        Self { group: Some(group), ..Self::default() }
+        Self { topics: Vec::new(), group: Some(group) }
     }
 
     pub(super) fn topics(topics: impl IntoIterator<Item = &'a str>) -> Self {
-        Self { topics: topics.into_iter().collect(), ..Self::default() }
+        Self { topics: topics.into_iter().collect(), group: None }
     }
 }
 

@@ -16,13 +16,14 @@ use super::config::levels::BrokerConfigs;
 use super::config::{TopicConfig, TopicSettings};
 use super::faults::Faults;
 use super::groups::{self, Found, Groups};
+use super::moves::Coordinators;
 use super::partition::{Partition, Refused};
 use super::sessions::Sessions;
 use super::storage::{self, SavedTopic, Storage};
 use super::versions::Offered;
+use crate::Result;
 use crate::kafka::protocol::{ErrorCode, Uuid};
 use crate::sync::{lock, read, write};
-use crate::{Error, Result};
 
 /// So many producer ids are kept as given out at once.
 const PRODUCER_IDS: i64 = 1000;
@@ -41,7 +42,7 @@ pub(super) struct Cluster {
     topics: RwLock<Topics>,
     pub(super) sessions: Mutex<Sessions>,
     pub(super) faults: Faults,
-    coordinators: Mutex<Coordinators>,
+    pub(super) coordinators: Mutex<Coordinators>,
     /// Wakes the thread that does what falls due.
     pub(super) timer: Doorbell,
     producer_ids: Mutex<ProducerIds>,
@@ -70,15 +71,6 @@ struct ProducerIds {
     next: i64,
     /// Those below are kept as given out: `next <= reserved`.
     reserved: i64,
-}
-
-/// Where groups are coordinated, unless their names alone say it.
-#[derive(Default)]
-struct Coordinators {
-    /// By group; holds while that broker is up.
-    moved: HashMap<String, i32>,
-    /// By how many brokers all the others were moved on.
-    turned: usize,
 }
 
 #[derive(Default)]
@@ -236,7 +228,7 @@ impl Cluster {
     /// A broker came up at this address, for the first time or again: it takes part, and leads what has no leader.
     pub(super) fn node_up(&self, node: Node) {
         let id = node.id;
-        lock(&self.nodes).insert(id, node);
+        self.moving_coordinators(|| drop(lock(&self.nodes).insert(id, node)));
         self.for_each_partition(|partition| {
             let mut state = partition.state();
             if state.replicas.contains(&id) {
@@ -252,9 +244,11 @@ impl Cluster {
 
     /// A broker went down: another replica leads in its place, where there is one.
     pub(super) fn node_down(&self, id: i32) {
-        if let Some(node) = lock(&self.nodes).get_mut(&id) {
-            node.up = false;
-        }
+        self.moving_coordinators(|| {
+            if let Some(node) = lock(&self.nodes).get_mut(&id) {
+                node.up = false;
+            }
+        });
         self.for_each_partition(|partition| {
             let mut state = partition.state();
             if state.in_sync.len() > 1 {
@@ -272,6 +266,11 @@ impl Cluster {
         lock(&self.nodes).values().filter(|node| node.up).cloned().collect()
     }
 
+    /// All brokers, by id, also those that are down.
+    pub(super) fn every_node(&self) -> Vec<Node> {
+        lock(&self.nodes).values().cloned().collect()
+    }
+
     pub(super) fn node(&self, id: i32) -> Option<Node> {
         lock(&self.nodes).get(&id).filter(|node| node.up).cloned()
     }
@@ -281,17 +280,9 @@ impl Cluster {
         self.nodes().first().map_or(-1, |node| node.id)
     }
 
-    /// Who coordinates this group.
-    pub(super) fn coordinator(&self, group: &str) -> Option<Node> {
-        let nodes = self.nodes();
-        let coordinators = lock(&self.coordinators);
-        let moved = coordinators.moved.get(group).and_then(|id| nodes.iter().find(|node| node.id == *id));
-        if let Some(node) = moved {
-            return Some(node.clone());
-        }
-        let hash = group.bytes().fold(0u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(u32::from(byte)));
-        let at = (hash as usize).wrapping_add(coordinators.turned) % nodes.len().max(1);
-        nodes.into_iter().nth(at)
+    /// Forgets all idempotent producers.
+    pub(super) fn expire_producers(&self) {
+        self.for_each_partition(|partition| partition.state().producers.forget());
     }
 
     /// Works on the groups, now, and sees to it that the timer knows when something there ends and that changed
@@ -314,69 +305,6 @@ impl Cluster {
     pub(super) fn keep_positions(&self, groups: &mut Groups) -> Result<(), ErrorCode> {
         let Some(storage) = &self.storage else { return Ok(()) };
         groups.keep(|changes, all| storage.keep_positions(changes, all)).map_err(|_| ErrorCode::NOT_COORDINATOR)
-    }
-
-    /// Makes this broker the coordinator of a group.
-    pub(super) fn move_coordinator(&self, group: &str, node: i32) -> Result<(), Error> {
-        self.up(node)?;
-        lock(&self.coordinators).moved.insert(group.to_owned(), node);
-        Ok(())
-    }
-
-    /// Moves the coordinator of this group, or of every group, to the next broker.
-    pub(super) fn move_coordinators(&self, group: Option<&str>) {
-        match group {
-            Some(group) => {
-                let next = self.coordinator(group).and_then(|node| self.next_up(node.id));
-                if let Some(node) = next {
-                    lock(&self.coordinators).moved.insert(group.to_owned(), node);
-                }
-            }
-            None => {
-                let mut coordinators = lock(&self.coordinators);
-                coordinators.turned = coordinators.turned.wrapping_add(1);
-                for node in coordinators.moved.values_mut() {
-                    *node = self.next_up(*node).unwrap_or(*node);
-                }
-            }
-        }
-    }
-
-    /// Makes this broker the leader of a partition.
-    pub(super) fn move_leader(&self, topic: &str, partition: i32, node: i32) -> Result<(), Error> {
-        self.up(node)?;
-        let found = self.topic(topic).and_then(|topic| topic.partition(partition));
-        let found = found.ok_or_else(|| Error::state(format!("there is no partition {topic}-{partition}")))?;
-        found.state().move_to(node);
-        Ok(())
-    }
-
-    /// Moves the leader of each partition, of this topic or of all, to the next broker.
-    pub(super) fn move_leaders(&self, topic: Option<&str>) {
-        self.for_each_partition_of(topic, |partition| {
-            let leader = partition.state().leader;
-            if let Some(next) = leader.and_then(|leader| self.next_up(leader)) {
-                partition.state().move_to(next);
-            }
-        });
-    }
-
-    /// Forgets all idempotent producers.
-    pub(super) fn expire_producers(&self) {
-        self.for_each_partition(|partition| partition.state().producers.forget());
-    }
-
-    /// # Errors
-    /// There is no such broker, or it is not up.
-    fn up(&self, node: i32) -> Result<(), Error> {
-        self.node(node).map(drop).ok_or_else(|| Error::state(format!("there is no broker {node} that is up")))
-    }
-
-    /// The next broker that is up; none if there is no other.
-    fn next_up(&self, node: i32) -> Option<i32> {
-        let ids: Vec<i32> = self.nodes().iter().map(|node| node.id).collect();
-        let next = ids.iter().copied().find(|id| *id > node).or(ids.first().copied());
-        next.filter(|next| *next != node)
     }
 
     pub(super) fn topic(&self, name: &str) -> Option<Arc<Topic>> {
@@ -630,13 +558,8 @@ impl Cluster {
         start
     }
 
-    fn for_each_partition(&self, visit: impl FnMut(&Arc<Partition>)) {
-        self.for_each_partition_of(None, visit);
-    }
-
-    /// Of this topic, or of all.
-    fn for_each_partition_of(&self, name: Option<&str>, mut visit: impl FnMut(&Arc<Partition>)) {
-        for topic in self.topics().iter().filter(|topic| name.is_none_or(|name| name == topic.name)) {
+    fn for_each_partition(&self, mut visit: impl FnMut(&Arc<Partition>)) {
+        for topic in self.topics() {
             topic.partitions().iter().for_each(&mut visit);
         }
     }

@@ -56,6 +56,17 @@ impl DevBroker {
         self.cluster.move_coordinator(group, node)
     }
 
+    /// The ids of the members of a group.
+    pub fn members(&self, group: &str) -> Vec<String> {
+        self.cluster.with_groups(|groups, _| groups.members(group).into_iter().collect())
+    }
+
+    /// Ends the session of a member of a group, as if nothing had been heard of it for too long. `false` if the group
+    /// has no such member.
+    pub fn expel_member(&self, group: &str, member: &str) -> bool {
+        self.cluster.with_groups(|groups, now| groups.expel(now, &*self.cluster, group, member))
+    }
+
     /// Stops a broker: its connections end, its port refuses new ones, and what it led is led by another replica or by
     /// nobody. Does nothing if it is not up.
     ///

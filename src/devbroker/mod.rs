@@ -24,10 +24,11 @@
 //! | `partition.rs`, `log.rs`, `producers.rs` | one partition: who may write, what is there, whose sequence is next |
 //! | `brokers.rs` | which of the brokers are up; stopping and starting them |
 //! | `faults/`, `control.rs` | what goes wrong on purpose; what can be done to running brokers |
+//! | `moves.rs` | which broker coordinates which group; moving leaders and coordinators |
 //! | `sessions.rs` | fetch sessions (KIP-227) |
 //! | `groups/` | consumer groups and their positions |
 //! | `storage/` | what is kept on disk, and how it comes back |
-//! | `config.rs`, `versions.rs` | settings of topics; which versions are offered |
+//! | `config/`, `versions.rs` | settings of topics and brokers; which versions are offered |
 //!
 //! It uses the layers `protocol`, `record` and `net`, the words of `config` for what is wrongly written, and nothing else of
 //! the client.
@@ -41,6 +42,7 @@ mod faults;
 mod groups;
 mod handlers;
 mod log;
+mod moves;
 mod partition;
 mod producers;
 mod server;

@@ -87,16 +87,19 @@ impl Admin {
     /// Whether the topic is there, as one fresh answer tells.
     fn exists(&self, name: &str, deadline: Deadline) -> Result<bool> {
         let mut snapshot = self.cluster.snapshot();
+        // What was missing or refused earlier may be there by now.
+        let mut fresh = false;
         loop {
             match snapshot.topics.get(name).map(|topic| topic.error) {
                 Some(ErrorCode::NONE) => return Ok(true),
-                Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) => return Ok(false),
-                Some(code) if !code.is_retriable() => {
+                Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) if fresh => return Ok(false),
+                Some(code) if fresh && !code.is_retriable() => {
                     return Err(Error::broker_code(ApiKey::Metadata, code, None).with_topic(name));
                 }
                 Some(_) => self.cluster.request_refresh(),
                 None => {}
             }
+            fresh = true;
             snapshot = self.cluster.wait_newer(snapshot.version, deadline).ok_or_else(|| self.late(name, deadline))?;
         }
     }

@@ -6,13 +6,17 @@
 //! | `produce.rs` | writing: each request cut or spoilt in every place, every code that Kafka answers |
 //! | `connect.rs` | what comes before it: versions, metadata, producer ids |
 //! | `fetch.rs` | reading: records, the ends of logs |
+//! | `groups.rs` | reading as a member of a group |
 //! | `cluster.rs` | leaders that move, brokers that stop, hang or forget |
 //! | `ledger.rs` | the one checker: what was sent, what became of it, and what the log holds |
+//! | `reader.rs` | the checker of what is read |
 //! | `support.rs` | brokers, settings, tables of faults |
 
 mod cluster;
 mod connect;
 mod fetch;
+mod groups;
 mod ledger;
 mod produce;
+mod reader;
 mod support;

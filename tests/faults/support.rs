@@ -1,5 +1,6 @@
 //! Brokers, settings, and tables of faults that are worked through side by side.
 
+use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,18 +21,31 @@ pub const PARTITIONS: i32 = 3;
 /// So many trials of a table run at once: they wait more than they work.
 const AT_ONCE: usize = 6;
 
-/// Two brokers with the topic `t`.
+/// What breaks the way of a request or of its answer.
+pub const BREAKS: [&str; 6] = ["drop", "drop-inside", "drop-after", "truncate", "truncate=2", "truncate=6"];
+
+/// Two brokers with the topic `t`, whose partitions they lead in turn.
 pub fn kafka() -> DevBroker {
-    brokers(2, PARTITIONS)
+    kafka_with(|_| {})
 }
 
-/// Brokers with the topic `t`, whose partitions are led by one after the other.
-pub fn brokers(count: i32, partitions: i32) -> DevBroker {
+/// The same with other options.
+pub fn kafka_with(change: impl FnOnce(&mut Options)) -> DevBroker {
+    start(1, change)
+}
+
+/// The same with so many replicas of each partition.
+pub fn kafka_replicated(replicas: i16) -> DevBroker {
+    start(replicas, |_| {})
+}
+
+fn start(replication_factor: i16, change: impl FnOnce(&mut Options)) -> DevBroker {
     let mut options = Options::default();
-    options.brokers = count;
+    options.brokers = 2;
     options.auto_create_topics = false;
+    change(&mut options);
     let broker = DevBroker::start(options).unwrap();
-    let topic = NewTopic { name: "t", partitions, replication_factor: 1, configs: &[] };
+    let topic = NewTopic { name: "t", partitions: PARTITIONS, replication_factor, configs: &[] };
     Admin::connect(&config(&broker)).unwrap().create_topic(&topic).unwrap();
     broker
 }
@@ -79,7 +93,7 @@ pub fn all_partitions() -> Vec<TopicPartition> {
 }
 
 /// Runs a trial for each row of a table, several at a time. Tells of every row that failed, not only the first.
-pub fn each<R: Sync>(rows: &[R], label: impl Fn(&R) -> String + Sync, trial: impl Fn(&R) + Sync) {
+pub fn each<R: Sync + Debug>(rows: &[R], trial: impl Fn(&R) + Sync) {
     let next = AtomicUsize::new(0);
     let failed = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -87,7 +101,7 @@ pub fn each<R: Sync>(rows: &[R], label: impl Fn(&R) -> String + Sync, trial: imp
             scope.spawn(|| {
                 while let Some(row) = rows.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if catch_unwind(AssertUnwindSafe(|| trial(row))).is_err() {
-                        failed.lock().unwrap().push(label(row));
+                        failed.lock().unwrap().push(format!("{row:?}"));
                     }
                 }
             });
@@ -103,13 +117,4 @@ pub fn within<T>(limit: Duration, what: &str, work: impl FnOnce() -> T) -> T {
     let done = work();
     assert!(begun.elapsed() < limit + SLACK, "{what} took {:?} where {limit:?} were given", begun.elapsed());
     done
-}
-
-/// Waits for something that happens by itself.
-pub fn await_that(what: &str, condition: impl Fn() -> bool) {
-    let until = Instant::now() + LONG;
-    while !condition() {
-        assert!(Instant::now() < until, "{what} does not happen");
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }

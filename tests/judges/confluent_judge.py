@@ -56,8 +56,9 @@ def results(futures):
     return seen
 
 
-def create(topic, partitions, **settings):
-    new = NewTopic(topic, partitions, 1, config=settings)
+def create(topic, partitions):
+    """What `fill` writes is old, and stays."""
+    new = NewTopic(topic, partitions, 1, config={"retention.ms": "-1"})
     client = admin()
     created = results(client.create_topics([new]))
     assert created == {topic: None}, created
@@ -243,7 +244,7 @@ def share_consumer():
 
 
 def offsets():
-    topic = create(name("confluent-offsets"), 2, **{"retention.ms": "-1"})
+    topic = create(name("confluent-offsets"), 2)
     fill(topic, 2, 20)
     consumer = Consumer(config(group_id=topic))
     for at in (0, BEGIN, BEGIN + 4500, BEGIN + 19_000, BEGIN + 19_001):

@@ -42,6 +42,7 @@ pub(super) struct Asked<'a> {
     pub(super) api: ApiKey,
     pub(super) topics: &'a [String],
     pub(super) group: Option<&'a str>,
+    pub(super) client: &'a str,
 }
 
 /// What happens to a request.
@@ -96,7 +97,7 @@ impl Faults {
 
     /// Whether a connection is to be closed before a request of this API is read.
     pub(in super::super) fn drops_inside(&self, node: i32, api: ApiKey) -> bool {
-        let asked = Asked { node, api, topics: &[], group: None };
+        let asked = Asked { node, api, topics: &[], group: None, client: "" };
         let now = Instant::now();
         let all = lock(&self.all);
         let mut inside = all.iter().filter(|injected| injected.fault.deed == Deed::DropInside);
@@ -136,6 +137,7 @@ impl Fault {
             && self.broker.is_none_or(|node| node == asked.node)
             && self.topic.as_ref().is_none_or(|topic| asked.topics.contains(topic))
             && self.group.as_deref().is_none_or(|group| asked.group == Some(group))
+            && self.client.as_deref().is_none_or(|client| asked.client == client)
     }
 }
 
@@ -196,7 +198,7 @@ mod tests {
     use crate::kafka::protocol::ErrorCode;
 
     fn produce<'a>(topics: &'a [String]) -> Asked<'a> {
-        Asked { node: 1, api: ApiKey::Produce, topics, group: None }
+        Asked { node: 1, api: ApiKey::Produce, topics, group: None, client: "" }
     }
 
     /// On which of so many requests a fault acts.
@@ -247,6 +249,9 @@ mod tests {
         let asked = Asked { api: ApiKey::JoinGroup, group: Some("g"), ..produce(&u) };
         assert_eq!(faults.meet(&asked, now).unwrap().deed, Deed::Silence);
         assert!(faults.meet(&Asked { group: Some("h"), ..asked }, now).is_none());
+        faults.add(Fault::garble().client("c"));
+        assert!(faults.meet(&Asked { client: "c", ..produce(&u) }, now).is_some());
+        assert!(faults.meet(&Asked { client: "d", ..produce(&u) }, now).is_none());
         assert_eq!(faults.applied(group), 1);
     }
 

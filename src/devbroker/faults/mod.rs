@@ -45,6 +45,8 @@ pub struct Fault {
     apis: Vec<ApiKey>,
     topic: Option<String>,
     group: Option<String>,
+    /// The client id of who asks.
+    client: Option<String>,
     broker: Option<i32>,
     after_work: bool,
     delay: Duration,
@@ -94,6 +96,7 @@ impl Fault {
             apis: Vec::new(),
             topic: None,
             group: None,
+            client: None,
             broker: None,
             after_work: false,
             delay: Duration::ZERO,
@@ -206,6 +209,12 @@ impl Fault {
         Self { group: Some(group.into()), ..self }
     }
 
+    /// Only requests of clients that call themselves so (`client.id`).
+    #[must_use]
+    pub fn client(self, id: impl Into<String>) -> Self {
+        Self { client: Some(id.into()), ..self }
+    }
+
     /// Only at the broker with this node id.
     #[must_use]
     pub fn broker(self, node: i32) -> Self {
@@ -293,7 +302,7 @@ impl Fault {
         if let Some(api) = self.apis.iter().find(|api| handlers::versions(**api).is_none()) {
             return Some(format!("the development broker does not serve {api:?}"));
         }
-        if self.topic.as_deref() == Some("") || self.group.as_deref() == Some("") {
+        if [&self.topic, &self.group, &self.client].into_iter().any(|name| name.as_deref() == Some("")) {
             return no("a name is empty");
         }
         if self.next == Some(0) || self.every == Some(0) || self.again == Some(Duration::ZERO) {
@@ -311,8 +320,8 @@ impl Fault {
         match self.deed {
             Deed::Nothing if self.delay.is_zero() => no("it does nothing"),
             Deed::Error(ErrorCode::NONE) => no("0 is no error"),
-            Deed::DropInside if self.topic.is_some() || self.group.is_some() => {
-                no("drop-inside closes before the topic or group is read")
+            Deed::DropInside if self.topic.is_some() || self.group.is_some() || self.client.is_some() => {
+                no("drop-inside closes before topic, group or client is read")
             }
             Deed::DropInside if !self.delay.is_zero() => no("drop-inside has no delay"),
             Deed::Error(_) | Deed::Silence => None,
@@ -323,8 +332,9 @@ impl Fault {
 
     fn contradiction_of_timed(&self) -> Option<String> {
         let counted = self.every.is_some() || self.skip > 0 || self.probability.is_some() || self.seed.is_some();
-        let text = if !self.apis.is_empty() || self.after_work || !self.delay.is_zero() {
-            "it has to do with no request, so it takes no API, delay or after-work"
+        let of_requests = !self.apis.is_empty() || self.after_work || !self.delay.is_zero() || self.client.is_some();
+        let text = if of_requests {
+            "it has to do with no request, so it takes no API, client, delay or after-work"
         } else if counted || self.lasting.is_some() {
             "it falls due by time, so it takes after=10s, every=30s and next=3 only"
         } else if self.broker.is_some() && !matches!(self.deed, Deed::Down(_) | Deed::Cut) {

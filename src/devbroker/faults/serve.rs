@@ -46,19 +46,19 @@ pub(in super::super) fn serve<R: Handler>(request: R, call: &Call<'_>, header: &
 
 fn meet<R: Handler>(request: &R, call: &Call<'_>) -> Option<Act> {
     let subject = request.subject();
-    let topics = names(call, &subject);
-    let asked = Asked { node: call.node, api: R::KEY, topics: &topics, group: subject.group };
+    let topics = names(call, request, &subject);
+    let asked = Asked { node: call.node, api: R::KEY, topics: &topics, group: subject.group, client: &call.client.id };
     call.cluster.faults.meet(&asked, Instant::now())
 }
 
 /// The topics that a request is about, however it names them.
-fn names(call: &Call<'_>, subject: &Subject<'_>) -> Vec<String> {
+fn names<R: Handler>(call: &Call<'_>, request: &R, subject: &Subject<'_>) -> Vec<String> {
     let cluster = call.cluster;
     let known = subject.topics.iter().filter(|name| !name.is_empty()).map(|name| (*name).to_owned());
     let mut names: Vec<String> = known.collect();
-    let mut ids = subject.ids.clone();
-    if subject.session != 0 {
-        for key in lock(&cluster.sessions).followed(subject.session) {
+    let mut ids = request.topic_ids();
+    if request.session() != 0 {
+        for key in lock(&cluster.sessions).followed(request.session()) {
             names.extend((!key.name.is_empty()).then(|| key.name.clone()));
             ids.push(key.id);
         }

@@ -31,8 +31,8 @@ const DEEDS: [&str; 13] = [
     "move-coordinator",
     "expire-producers",
 ];
-const LIMITS: [&str; 11] =
-    ["after-work", "topic", "group", "broker", "every", "next", "skip", "p", "seed", "after", "for"];
+const LIMITS: [&str; 12] =
+    ["after-work", "topic", "group", "client", "broker", "every", "next", "skip", "p", "seed", "after", "for"];
 
 /// Every API at once.
 const ANY: &str = "any";
@@ -95,6 +95,10 @@ fn set(fault: &mut Fault, key: &str, value: Option<&str>) -> Result<(), String> 
         }
         "group" => {
             fault.group = Some(given()?.to_owned());
+            return Ok(());
+        }
+        "client" => {
+            fault.client = Some(given()?.to_owned());
             return Ok(());
         }
         "broker" => {
@@ -231,7 +235,7 @@ fn example(key: &str) -> &'static str {
     match key {
         "error" => "NOT_LEADER_OR_FOLLOWER",
         "delay" => "200ms",
-        "topic" | "group" => "NAME",
+        "topic" | "group" | "client" => "NAME",
         "broker" => "1",
         "p" => "0.1",
         "truncate" => "6",
@@ -307,6 +311,7 @@ impl fmt::Display for Fault {
         items.extend(positive(self.delay).map(|time| format!("delay={}", Time(time))));
         items.extend(self.topic.as_ref().map(|name| format!("topic={}", escaped(name))));
         items.extend(self.group.as_ref().map(|name| format!("group={}", escaped(name))));
+        items.extend(self.client.as_ref().map(|name| format!("client={}", escaped(name))));
         items.extend(self.broker.map(|node| format!("broker={node}")));
         items.extend(self.every.map(|nth| format!("every={nth}")));
         items.extend(self.again.map(|time| format!("every={}", Time(time))));
@@ -391,6 +396,8 @@ mod tests {
             ("produce:drop,topic=", "a name is empty"),
             ("produce:drop,topic=a\\b", "a backslash"),
             ("produce:drop-inside,topic=t", "drop-inside closes before"),
+            ("produce:drop-inside,client=c", "drop-inside closes before"),
+            ("down=5s,client=c", "it has to do with no request"),
             ("fetch:delay=0s", "it does nothing"),
             ("produce:down=5s", "it has to do with no request"),
             ("down=5s,every=50", "it falls due by time"),
@@ -429,16 +436,16 @@ mod tests {
         ];
         let what = (deed, any::<bool>(), proptest::option::of(time()));
         let apis = proptest::collection::vec(proptest::sample::select(ApiKey::ALL), 0..3);
-        let whom = (apis, name(), name(), proptest::option::of(any::<i32>()));
+        let whom = (apis, [name(), name(), name()], proptest::option::of(any::<i32>()));
         let count = || proptest::option::of(1..u64::MAX);
         let chance = (proptest::option::of(0.0..=1.0f64), proptest::option::of(any::<u64>()));
         let when = (count(), count(), any::<u64>(), chance, time(), proptest::option::of(time()));
         (what, whom, when, any::<bool>()).prop_map(|((deed, after_work, delay), whom, when, few)| {
             let mut fault = Fault { after_work, delay: delay.unwrap_or_default(), ..Fault::new(deed) };
             // Most combinations contradict themselves; with few parts more do not.
-            let (apis, topic, group, broker) = if few { Default::default() } else { whom };
+            let (apis, [topic, group, client], broker) = if few { Default::default() } else { whom };
             let (every, next, skip, (probability, seed), after, span) = when;
-            fault = Fault { apis: Vec::new(), topic, group, broker, next, after, ..fault };
+            fault = Fault { apis: Vec::new(), topic, group, client, broker, next, after, ..fault };
             fault = apis.into_iter().fold(fault, Fault::on);
             if deed.is_timed() {
                 Fault { again: span, ..fault }

@@ -576,6 +576,10 @@ impl Groups {
         }
     }
 
+    pub(super) fn ids(&self) -> impl Iterator<Item = &String> {
+        self.by_id.keys()
+    }
+
     /// The members of a group, by id.
     pub(super) fn members(&self, group: &str) -> BTreeSet<String> {
         match self.by_id.get(group).map(|group| &group.kind) {

@@ -55,8 +55,11 @@ impl Handler for DeleteTopicsRequest {
 
     fn subject(&self) -> Subject<'_> {
         let names = self.topics.iter().filter_map(|topic| topic.name.as_deref());
-        let ids = self.topics.iter().filter(|topic| topic.name.is_none()).map(|topic| topic.topic_id).collect();
-        Subject { ids, ..Subject::topics(names.chain(self.topic_names.iter().map(String::as_str))) }
+        Subject::topics(names.chain(self.topic_names.iter().map(String::as_str)))
+    }
+
+    fn topic_ids(&self) -> Vec<Uuid> {
+        self.topics.iter().filter(|topic| topic.name.is_none()).map(|topic| topic.topic_id).collect()
     }
 }
 

@@ -16,24 +16,25 @@ impl Handler for FindCoordinatorRequest {
                     node_id: node.id,
                     host: node.host,
                     port: i32::from(node.port),
+                    error_message: Some(words(call, ErrorCode::NONE)),
                     ..Default::default()
                 },
-                None => unavailable(key, ErrorCode::COORDINATOR_NOT_AVAILABLE),
+                None => unavailable(call, key, ErrorCode::COORDINATOR_NOT_AVAILABLE),
             },
-            TRANSACTION => unavailable(key, ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
-            _ => unavailable(key, ErrorCode::INVALID_REQUEST),
+            TRANSACTION => unavailable(call, key, ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
+            _ => unavailable(call, key, ErrorCode::INVALID_REQUEST),
         };
         Reply::Answer(answer(call, self.keys(call).map(find).collect()))
     }
 
     fn refuse(&self, call: &Call<'_>, code: ErrorCode) -> FindCoordinatorResponse {
-        answer(call, self.keys(call).map(|key| unavailable(key, code)).collect())
+        answer(call, self.keys(call).map(|key| unavailable(call, key, code)).collect())
     }
 
     fn subject(&self) -> Subject<'_> {
         match self.key_type {
             GROUP if self.coordinator_keys.is_empty() => Subject::group(&self.key),
-            GROUP => Subject { group: self.coordinator_keys.first().map(String::as_str), ..Subject::default() },
+            GROUP => Subject { topics: Vec::new(), group: self.coordinator_keys.first().map(String::as_str) },
             _ => Subject::default(),
         }
     }
@@ -49,17 +50,23 @@ impl FindCoordinatorRequest {
     }
 }
 
-fn unavailable(key: &str, error_code: ErrorCode) -> Coordinator {
-    let message = match error_code {
-        ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED => "the development broker has no transactions",
-        code => code.description(),
-    };
+/// From version 4 on Kafka says nothing with a code.
+fn words(call: &Call<'_>, code: ErrorCode) -> String {
+    match code {
+        ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED => "the development broker has no transactions".to_owned(),
+        _ if call.version > LAST_SINGLE => String::new(),
+        ErrorCode::NONE => code.to_string(),
+        code => code.description().to_owned(),
+    }
+}
+
+fn unavailable(call: &Call<'_>, key: &str, error_code: ErrorCode) -> Coordinator {
     Coordinator {
         key: key.to_owned(),
         node_id: -1,
         port: -1,
         error_code,
-        error_message: Some(message.to_owned()),
+        error_message: Some(words(call, error_code)),
         ..Default::default()
     }
 }

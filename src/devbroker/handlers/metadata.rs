@@ -50,9 +50,11 @@ impl Handler for MetadataRequest {
     }
 
     fn subject(&self) -> Subject<'_> {
-        let topics = || self.topics.iter().flatten();
-        let ids = topics().filter(|topic| topic.name.is_none()).map(|topic| topic.topic_id).collect();
-        Subject { ids, ..Subject::topics(topics().filter_map(|topic| topic.name.as_deref())) }
+        Subject::topics(self.topics.iter().flatten().filter_map(|topic| topic.name.as_deref()))
+    }
+
+    fn topic_ids(&self) -> Vec<Uuid> {
+        self.topics.iter().flatten().map(|topic| topic.topic_id).collect()
     }
 }
 

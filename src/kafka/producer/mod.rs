@@ -389,7 +389,8 @@ impl Shared {
         let topic = self.topics.add(name);
         self.cluster.track([name]);
         let mut snapshot = self.cluster.snapshot();
-        let mut missing = 0;
+        // What was refused earlier may be allowed by now: only a fresh answer counts.
+        let (mut missing, mut fresh) = (0, false);
         loop {
             if let Some(known) = snapshot.topic(name).filter(|known| !known.partitions.is_empty()) {
                 topic.update(known);
@@ -397,7 +398,7 @@ impl Shared {
             }
             match snapshot.topics.get(name).map(|topic| topic.error) {
                 Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) => missing += 1,
-                Some(code) if !code.is_ok() && !code.is_retriable() => {
+                Some(code) if fresh && !code.is_ok() && !code.is_retriable() => {
                     return Err(Error::broker_code(ApiKey::Metadata, code, None).with_topic(name));
                 }
                 _ => {}
@@ -411,14 +412,15 @@ impl Shared {
                 )
                 .with_topic(name));
             }
+            self.cluster.request_refresh();
             if delivery::in_callback() {
                 return Err(Error::new(ErrorKind::BufferFull, "the topic is not known yet").with_topic(name));
             }
-            self.cluster.request_refresh();
             snapshot = self.cluster.wait_newer(snapshot.version, deadline).ok_or_else(|| {
                 let error = Error::timeout(&deadline, "learning the topic's partitions").with_topic(name);
                 self.ended.get().cloned().or_else(|| self.cluster.failure()).unwrap_or(error)
             })?;
+            fresh = true;
         }
     }
 
