@@ -270,6 +270,7 @@ impl Player {
         let (answer, outcome) = match self.reply::<R>(&pending) {
             Ok(mut answer) => {
                 before(self, &mut answer);
+                gather(&mut answer);
                 let outcome = self.mask.show(&answer, &records(&answer));
                 (answer, outcome)
             }
@@ -318,6 +319,19 @@ impl Player {
     fn connection(&mut self, name: &'static str) -> &mut Connection {
         self.connections.entry(name).or_insert_with(|| Connection::open(&self.address))
     }
+}
+
+/// Where Kafka tells of a topic in several places, as it does in fetch sessions, makes one of them.
+fn gather(answer: &mut dyn Any) {
+    let Some(fetched) = answer.downcast_mut::<FetchResponse>() else { return };
+    let mut topics: Vec<FetchableTopicResponse> = Vec::new();
+    for topic in fetched.responses.drain(..) {
+        match topics.iter_mut().find(|other| (&other.topic, other.topic_id) == (&topic.topic, topic.topic_id)) {
+            Some(other) => other.partitions.extend(topic.partitions),
+            None => topics.push(topic),
+        }
+    }
+    fetched.responses = topics;
 }
 
 /// What the fields `records` of an answer hold, as far as they are not null.
