@@ -92,7 +92,8 @@ impl Typed {
             if given.value().is_empty() || given.value().contains([':', ' ', ',']) && !given.value().starts_with('[') {
                 return Err(given.error("not a host name without a port", "kafka.local"));
             }
-            options.advertised_host = Some(given.value().to_owned());
+            let bare = given.value().strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+            options.advertised_host = Some(bare.unwrap_or(given.value()).to_owned());
         }
         options.auto_create_topics = !self.no_auto_create;
         if let Some(given) = flag("--retention", self.retention.as_ref())? {

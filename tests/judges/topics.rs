@@ -185,7 +185,10 @@ fn delete_records(side: &Side) -> String {
         std::fs::write(&file, format!("{{\"partitions\":[{partitions}],\"version\":1}}")).unwrap();
         let said = side.say(DELETE_RECORDS, &["--offset-json-file", file.to_str().unwrap()]);
         std::fs::remove_file(&file).unwrap();
-        said
+        // In no certain order.
+        let mut lines: Vec<&str> = said.lines().collect();
+        lines.sort_unstable();
+        lines.join("\n") + "\n"
     };
     let mut seen = delete(&[(0, 12), (1, -1)]);
     seen += &get_offsets(side, &["--topic", &topic, "--time", "earliest"]);
