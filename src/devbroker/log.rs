@@ -92,6 +92,11 @@ impl Log {
         self.end
     }
 
+    /// The bytes of all batches.
+    pub(super) fn bytes(&self) -> usize {
+        self.size - self.batches.len() * OVERHEAD
+    }
+
     /// Memory held, in bytes.
     pub(super) fn size(&self) -> usize {
         self.size

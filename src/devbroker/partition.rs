@@ -76,8 +76,10 @@ impl Refused {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Rejected {
     pub(super) code: ErrorCode,
-    /// Why, for the broker's own log: Kafka tells clients the code alone, unless single records are at fault.
+    /// Why, for the broker's own log.
     pub(super) why: String,
+    /// Whether clients are told why: most often Kafka tells them the code alone.
+    pub(super) told: bool,
     /// The records at fault, by their place in the batch.
     pub(super) records: Vec<(i32, String)>,
     /// Whether it was the log that did not take it; the answer says then where the log starts.
@@ -92,7 +94,7 @@ impl From<ErrorCode> for Rejected {
 
 impl Rejected {
     pub(super) fn new(code: ErrorCode, why: impl Into<String>) -> Self {
-        Self { code, why: why.into(), records: Vec::new(), by_log: false }
+        Self { code, why: why.into(), told: false, records: Vec::new(), by_log: false }
     }
 
     fn by_log(self) -> Self {
@@ -316,8 +318,9 @@ impl Sound {
         if header.base_offset != 0 {
             return Err(invalid(format!("the base offset of the batch is {}, not 0", header.base_offset)));
         }
-        if header.count != header.last_offset_delta + 1 {
-            return Err(invalid(format!("{} records in {} offsets", header.count, header.last_offset_delta + 1)));
+        let offsets = i64::from(header.last_offset_delta) + 1;
+        if i64::from(header.count) != offsets {
+            return Err(invalid(format!("{} records in {offsets} offsets", header.count)));
         }
         if batch.is_control() {
             return Err(invalid("control batches are not for clients to write".to_owned()));
@@ -331,16 +334,21 @@ impl Sound {
         opened.validate().map_err(|error| invalid(error.to_string()))?;
         settings.check_records(&opened, now).map_err(Rejected::by_log)?;
         let append_time = settings.append_time.then_some(now);
+        let latest = opened.records().map(|record| record.timestamp).max().unwrap_or(-1);
         let bytes = match append_time {
+            Some(time) => changed(&whole, |bytes| batch::set_append_time(bytes, time)),
+            // Times are looked up by what the header says.
+            None if latest != header.max_timestamp => changed(&whole, |bytes| batch::set_max_timestamp(bytes, latest)),
             None => whole,
-            Some(time) => {
-                let mut bytes = whole.to_vec();
-                batch::set_append_time(&mut bytes, time);
-                bytes.into()
-            }
         };
         Ok(Self { bytes, checked: batch, append_time })
     }
+}
+
+fn changed(whole: &Bytes, change: impl FnOnce(&mut [u8])) -> Bytes {
+    let mut bytes = whole.to_vec();
+    change(&mut bytes);
+    bytes.into()
 }
 
 /// What a batch is refused for whose header makes no sense: what the client wrote on purpose is invalid, what changed on
@@ -357,7 +365,7 @@ fn unreadable(records: &Bytes, version: i16, error: &Error) -> Rejected {
             if version >= KNOWS_ZSTD { rejected.by_log() } else { rejected }
         }
         Some(&batch::MAGIC) if meant => Rejected::new(ErrorCode::INVALID_RECORD, error.to_string()).by_log(),
-        _ => Rejected::new(ErrorCode::CORRUPT_MESSAGE, error.to_string()),
+        _ => Rejected { told: true, ..Rejected::new(ErrorCode::CORRUPT_MESSAGE, error.to_string()) },
     }
 }
 

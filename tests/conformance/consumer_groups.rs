@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use krs::kafka::protocol::messages::*;
-use krs::kafka::protocol::{ErrorCode, Uuid};
+use krs::kafka::protocol::{ApiKey, ErrorCode, Uuid};
 
 use crate::support::{TICK, unique, until};
 use crate::wire::{Topic, Wire};
@@ -18,6 +18,12 @@ fn served() -> bool {
     }
     let group = unique("unserved");
     let mut wire = Wire::coordinator(&group);
+    if wire.offers(ApiKey::ConsumerGroupHeartbeat).is_none() {
+        assert_eq!(wire.offers(ApiKey::ConsumerGroupDescribe), None);
+        wire.send(0, &Member::new(&group, &[]).request());
+        assert!(wire.answer().is_none(), "what is not offered ends the connection");
+        return false;
+    }
     for version in wire.versions::<ConsumerGroupHeartbeatRequest>() {
         let request = Member::new(&group, &[]).request();
         let answer = wire.call(version, &ConsumerGroupHeartbeatRequest { member_epoch: 0, ..request });

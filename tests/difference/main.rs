@@ -55,8 +55,10 @@ fn every_answer_is_the_one_that_kafka_gives() {
     };
     let mut player = Player::start(&address, &run());
     stream::play(&mut player);
+    let in_vain = player.in_vain;
     let steps = player.into_steps();
     if update {
+        assert_eq!(in_vain, 0, "Kafka did not do what was waited for; nothing is recorded");
         std::fs::write(RECORDING, recording::write(HEAD, &steps)).expect("the recording can be written");
         return;
     }

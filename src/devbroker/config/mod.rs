@@ -161,6 +161,9 @@ const MIN_LAG: &str = "min.compaction.lag.ms";
 const MAX_LAG: &str = "max.compaction.lag.ms";
 const REMOTE: &str = "remote.storage.enable";
 
+/// So many records at fault are named of one batch.
+const MOST_FAULTS: usize = 10_000;
+
 impl TopicSettings {
     /// Whether the topic takes these records.
     ///
@@ -172,6 +175,9 @@ impl TopicSettings {
         let mut faults = Vec::new();
         let mut code = ErrorCode::INVALID_RECORD;
         for (record, at) in batch.records().zip(0..) {
+            if faults.len() >= MOST_FAULTS {
+                break;
+            }
             if self.compact && record.key.is_none() {
                 faults.push((at, "Compacted topic cannot accept message without key.".to_owned()));
             }
@@ -183,7 +189,7 @@ impl TopicSettings {
         if faults.is_empty() {
             return Ok(());
         }
-        Err(Rejected { records: faults, ..Rejected::new(code, "One or more records have been rejected") })
+        Err(Rejected { records: faults, told: true, ..Rejected::new(code, "One or more records have been rejected") })
     }
 }
 

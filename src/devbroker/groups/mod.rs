@@ -188,6 +188,14 @@ impl Group {
 }
 
 impl Kind {
+    /// The group as one for which the broker assigns, with the members that it has.
+    fn upgrade(&self, now: Instant, id: &str, topics: &dyn Topics) -> Result<Consumers, Refused> {
+        match self {
+            Kind::Classic(classic) if !classic.is_empty() => Consumers::upgraded(now, id, classic, topics),
+            _ => Ok(Consumers::new()),
+        }
+    }
+
     /// Whether positions in this topic are in use.
     fn is_subscribed_to(&self, topic: &str) -> bool {
         match self {
@@ -213,7 +221,12 @@ impl Groups {
             if group.next_deadline().is_some_and(|deadline| deadline <= now) {
                 match &mut group.kind {
                     Kind::Classic(classic) => classic.tick(now, &self.options),
-                    Kind::Consumers(consumers) => consumers.tick(now, topics),
+                    Kind::Consumers(consumers) => {
+                        consumers.tick(now, topics);
+                        if let Some(classic) = consumers.downgraded(now, &self.options, topics) {
+                            group.kind = Kind::Classic(classic);
+                        }
+                    }
                 }
             }
         }
@@ -229,8 +242,14 @@ impl Groups {
         self.alarm
     }
 
-    /// Notes when this group's next deadline is.
-    fn settle(&mut self, id: &str) {
+    /// Sees to what follows from a call: the group's members may have changed its protocol, and its next deadline may
+    /// be earlier than the timer knows.
+    fn settle(&mut self, now: Instant, topics: &dyn Topics, id: &str) {
+        if let Some(Kind::Consumers(consumers)) = self.by_id.get_mut(id).map(|group| &mut group.kind)
+            && let Some(classic) = consumers.downgraded(now, &self.options, topics)
+        {
+            self.by_id.entry(id.to_owned()).and_modify(|group| group.kind = Kind::Classic(classic));
+        }
         let next = self.by_id.get(id).and_then(Group::next_deadline);
         if next.is_some_and(|next| self.alarm.is_none_or(|alarm| next < alarm)) {
             self.alarm = next;
@@ -241,6 +260,7 @@ impl Groups {
     pub(super) fn join(
         &mut self,
         now: Instant,
+        topics: &dyn Topics,
         asker: &Asker<'_>,
         request: &JoinGroupRequest,
         answer: Promise<JoinGroupResponse>,
@@ -267,25 +287,38 @@ impl Groups {
         }
         match &mut group.kind {
             Kind::Classic(classic) => classic.join(now, &self.options, asker, request, answer),
-            Kind::Consumers(_) => answer.fulfil(refused_join("", ErrorCode::INCONSISTENT_GROUP_PROTOCOL)),
+            Kind::Consumers(consumers) => {
+                let joined = consumers.join(now, &self.options, topics, asker, request);
+                answer.fulfil(joined.unwrap_or_else(|code| refused_join("", code)));
+            }
         }
-        self.settle(id);
+        self.settle(now, topics, id);
     }
 
-    pub(super) fn sync(&mut self, now: Instant, request: &SyncGroupRequest, answer: Promise<SyncGroupResponse>) {
+    pub(super) fn sync(
+        &mut self,
+        now: Instant,
+        topics: &dyn Topics,
+        request: &SyncGroupRequest,
+        answer: Promise<SyncGroupResponse>,
+    ) {
         match self.by_id.get_mut(&request.group_id).map(|group| &mut group.kind) {
             Some(Kind::Classic(classic)) => classic.sync(now, &self.options, request, answer),
-            Some(Kind::Consumers(_)) | None => answer.fulfil(refused_sync(ErrorCode::UNKNOWN_MEMBER_ID)),
+            Some(Kind::Consumers(consumers)) => {
+                answer.fulfil(consumers.sync(now, topics, request).unwrap_or_else(refused_sync));
+            }
+            None => answer.fulfil(refused_sync(ErrorCode::UNKNOWN_MEMBER_ID)),
         }
-        self.settle(&request.group_id);
+        self.settle(now, topics, &request.group_id);
     }
 
-    pub(super) fn heartbeat(&mut self, now: Instant, request: &HeartbeatRequest) -> ErrorCode {
+    pub(super) fn heartbeat(&mut self, now: Instant, topics: &dyn Topics, request: &HeartbeatRequest) -> ErrorCode {
         let code = match self.by_id.get_mut(&request.group_id).map(|group| &mut group.kind) {
             Some(Kind::Classic(classic)) => classic.heartbeat(now, request),
-            Some(Kind::Consumers(_)) | None => ErrorCode::UNKNOWN_MEMBER_ID,
+            Some(Kind::Consumers(consumers)) => consumers.classic_heartbeat(now, request).err().unwrap_or_default(),
+            None => ErrorCode::UNKNOWN_MEMBER_ID,
         };
-        self.settle(&request.group_id);
+        self.settle(now, topics, &request.group_id);
         code
     }
 
@@ -305,30 +338,45 @@ impl Groups {
         let full = self.by_id.len() >= MAX_GROUPS;
         let answer = match self.by_id.get_mut(id).map(|group| &mut group.kind) {
             Some(Kind::Consumers(consumers)) => consumers.heartbeat(now, options, topics, asker, request),
-            Some(Kind::Classic(classic)) if !joins || !classic.is_empty() => {
+            Some(Kind::Classic(_)) if !joins => {
                 let text = format!("Group {id} is not a consumer group.");
                 Err(Refused::new(ErrorCode::GROUP_ID_NOT_FOUND, text))
             }
+            Some(kind @ Kind::Classic(_)) => kind.upgrade(now, id, topics).and_then(|mut consumers| {
+                let answer = consumers.heartbeat(now, options, topics, asker, request)?;
+                if let Kind::Classic(classic) = kind {
+                    classic.turn_away(ErrorCode::REBALANCE_IN_PROGRESS);
+                }
+                *kind = Kind::Consumers(consumers);
+                Ok(answer)
+            }),
             None if !joins => {
-                Err(Refused::new(ErrorCode::GROUP_ID_NOT_FOUND, format!("Consumer group {id} not found.")))
+                let leaves = request.member_epoch < 0;
+                let text =
+                    if leaves { format!("Group {id} not found.") } else { format!("Consumer group {id} not found.") };
+                Err(Refused::new(ErrorCode::GROUP_ID_NOT_FOUND, text))
             }
             None if full => Err(ErrorCode::GROUP_MAX_SIZE_REACHED.into()),
-            Some(Kind::Classic(_)) | None => {
+            None => {
                 let mut consumers = Consumers::new();
-                let answer = consumers.heartbeat(now, options, topics, asker, request);
-                if answer.is_ok() {
-                    let group = self.by_id.entry(id.clone()).or_insert_with(|| Group::classic(now));
-                    group.kind = Kind::Consumers(consumers);
-                }
-                answer
+                consumers.heartbeat(now, options, topics, asker, request).inspect(|_| {
+                    let group = Group { kind: Kind::Consumers(consumers), offsets: Offsets::default() };
+                    self.by_id.insert(id.clone(), group);
+                })
             }
         };
-        self.settle(id);
+        self.settle(now, topics, id);
         answer
     }
 
     /// Takes these members out, and says for each how it went.
-    pub(super) fn leave(&mut self, now: Instant, group: &str, members: &[MemberIdentity]) -> Vec<MemberResponse> {
+    pub(super) fn leave(
+        &mut self,
+        now: Instant,
+        topics: &dyn Topics,
+        group: &str,
+        members: &[MemberIdentity],
+    ) -> Vec<MemberResponse> {
         let unknown = |member: &MemberIdentity| MemberResponse {
             member_id: member.member_id.clone(),
             group_instance_id: member.group_instance_id.clone(),
@@ -336,9 +384,10 @@ impl Groups {
         };
         let answers = match self.by_id.get_mut(group).map(|group| &mut group.kind) {
             Some(Kind::Classic(classic)) => classic.leave(now, &self.options, members),
-            Some(Kind::Consumers(_)) | None => members.iter().map(unknown).collect(),
+            Some(Kind::Consumers(consumers)) => consumers.classic_leave(topics, members),
+            None => members.iter().map(unknown).collect(),
         };
-        self.settle(group);
+        self.settle(now, topics, group);
         answers
     }
 
@@ -349,8 +398,8 @@ impl Groups {
         };
         let listed = self.by_id.iter().map(|(id, group)| {
             let (protocol_type, group_type) = match &group.kind {
-                Kind::Classic(classic) => (classic.protocol_type(), "Classic"),
-                Kind::Consumers(_) => (classic::CONSUMER, "Consumer"),
+                Kind::Classic(classic) => (classic.protocol_type(), "classic"),
+                Kind::Consumers(_) => (classic::CONSUMER, "consumer"),
             };
             ListedGroup {
                 group_id: id.clone(),
@@ -407,6 +456,7 @@ impl Groups {
     pub(super) fn check_commit(
         &mut self,
         now: Instant,
+        topics: &dyn Topics,
         version: i16,
         request: &OffsetCommitRequest,
         partitions: impl IntoIterator<Item = (Uuid, i32)>,
@@ -430,7 +480,7 @@ impl Groups {
             }
             None => {}
         }
-        self.settle(id);
+        self.settle(now, topics, id);
         Ok(())
     }
 
@@ -547,14 +597,14 @@ impl Groups {
             Some(Kind::Consumers(consumers)) => consumers.expel(topics, member),
             None => {}
         }
-        self.settle(group);
+        self.settle(now, topics, group);
         known
     }
 
     /// The coordinator of this group is another broker now: members that wait here are sent there.
     pub(super) fn moved(&mut self, group: &str) {
         match self.by_id.get_mut(group).map(|group| &mut group.kind) {
-            Some(Kind::Classic(classic)) => classic.moved(),
+            Some(Kind::Classic(classic)) => classic.turn_away(ErrorCode::NOT_COORDINATOR),
             // Nobody waits there.
             Some(Kind::Consumers(_)) | None => {}
         }
@@ -624,3 +674,6 @@ fn new_member_id(prefix: &str) -> String {
 fn millis(ms: i32) -> Duration {
     Duration::from_millis(u64::from(ms.unsigned_abs()))
 }
+
+#[cfg(test)]
+mod tests;

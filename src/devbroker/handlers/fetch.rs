@@ -8,6 +8,7 @@ use super::super::call::{Call, Handler, Reply, Subject, Woken};
 use super::super::cluster::Topic;
 use super::super::log::Log;
 use super::super::partition::Partition;
+use super::super::server::IDLE;
 use super::super::sessions::{Key, Plan, Want};
 use super::produce::leader;
 use crate::kafka::protocol::messages::{
@@ -27,7 +28,9 @@ const UNKNOWN: i64 = -1;
 
 impl Handler for FetchRequest {
     fn serve(self, call: &Call<'_>) -> Reply<FetchResponse> {
-        let until = Instant::now() + Duration::from_millis(u64::try_from(self.max_wait_ms).unwrap_or(0));
+        // No longer than an idle connection lasts: nobody tells when the client has gone.
+        let wait = Duration::from_millis(u64::try_from(self.max_wait_ms).unwrap_or(0)).min(IDLE.1);
+        let until = Instant::now() + wait;
         let plan = match self.plan(call) {
             Ok(plan) => plan,
             Err(error_code) => return Reply::Answer(FetchResponse { error_code, ..Default::default() }),

@@ -24,7 +24,7 @@ const TELLS_LEADER: i16 = 10;
 impl Handler for ProduceRequest {
     fn serve(self, call: &Call<'_>) -> Reply<ProduceResponse> {
         // There are no transactions. Who names a transactional id and writes without one is served, as in Kafka.
-        if self.partitions().any(|data| is_transactional(data)) {
+        if self.partitions().any(is_transactional) {
             return self.finish(self.refuse(call, ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED));
         }
         let mut leaders = Vec::new();
@@ -140,8 +140,9 @@ impl ProduceRequest {
             return Err(ErrorCode::NOT_ENOUGH_REPLICAS.into());
         }
         let appended = state.append(&batch, now)?;
-        drop(state);
         call.cluster.grown(appended.grown);
+        drop(state);
+        call.cluster.make_room();
         Ok(appended)
     }
 
@@ -182,7 +183,7 @@ fn answer(index: i32, outcome: Result<Appended, (Rejected, i64)>) -> PartitionPr
             ..Default::default()
         },
         Err((rejected, log_start_offset)) => {
-            let error_message = (!rejected.records.is_empty()).then_some(rejected.why);
+            let error_message = rejected.told.then_some(rejected.why);
             let record_errors = rejected.records.into_iter().map(|(batch_index, text)| BatchIndexAndErrorMessage {
                 batch_index,
                 batch_index_error_message: Some(text),

@@ -155,7 +155,7 @@ fn sessions(player: &mut Player, version: i16) {
     ask(player, "an epoch that was", within(id, 3, nothing()));
     ask(player, "an epoch that is not yet", within(id, 20, nothing()));
     ask(player, "after the wrong epochs", within(id, 15, nothing()));
-    ask(player, "an id that does not exist", within(i32::MAX, 1, nothing()));
+    ask(player, "an id that does not exist", within(id.checked_add(1).unwrap_or(1), 1, nothing()));
     ask(player, "no id, but an epoch", within(0, 1, of(log, &[(0, 0)])));
     ask(player, "closed", within(id, -1, of(log, &[(0, 0)])));
     ask(player, "after it was closed", within(id, 16, nothing()));

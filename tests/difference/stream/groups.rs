@@ -341,12 +341,14 @@ fn two_members(player: &mut Player, version: i16) {
         version,
         &JoinGroupRequest { protocols: protocols(&[("sticky", "c"), ("roundrobin", "d")]), ..group.join(member) },
     );
+    let other = JoinGroupRequest { protocols: protocols(&[("range", "e")]), ..group.join(member) };
+    player.ask("the second member joins again, with what only the leader had before", version, &other);
     // The leader is waited for now, and leaves instead.
     let waiting = player.send_on(
         "second",
         "the second member joins again, changed",
         version,
-        &JoinGroupRequest { protocols: protocols(&[("range", "e")]), ..group.join(member) },
+        &JoinGroupRequest { protocols: protocols(&[("roundrobin", "e")]), ..group.join(member) },
     );
     player.until(|player| {
         player.quietly(heartbeat, &group.heartbeat(leader, generation)).error_code == ErrorCode::REBALANCE_IN_PROGRESS

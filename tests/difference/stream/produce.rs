@@ -28,11 +28,10 @@ pub fn play(player: &mut Player) {
 
 fn producer_ids(player: &mut Player, version: i16) {
     let mut ask = |title: &str, request: InitProducerIdRequest| {
-        let answer = player.ask_part(title, version, &request, |answer| {
+        player.ask_part(title, version, &request, |answer| {
             // Which one it is, is the broker's choice.
             answer.producer_id = answer.producer_id.min(0);
-        });
-        answer
+        })
     };
     let idempotent = InitProducerIdRequest::default();
     ask("of an idempotent producer", idempotent.clone());
