@@ -208,6 +208,8 @@ fn half_a_frame_and_then_silence_costs_a_connection_and_no_memory() {
         for wire in &mut silent {
             wire.send(&LARGEST.to_be_bytes());
             wire.send(&[0, 3, 0, 4, 0, 0, 0, 1]);
+            // More than a buffer that is there anyway would hold.
+            wire.send(&[0; 20_000]);
         }
         let mut inside_the_length = victim.connect();
         inside_the_length.send(&[0, 0]);
@@ -311,7 +313,8 @@ fn requests() -> Vec<(ApiKey, i16, Vec<u8>)> {
             }
         }
     }
-    let topic = || "no-such-topic".to_owned();
+    // No topic can be called so, whatever a broker creates by itself.
+    let topic = || "no/such/topic".to_owned();
     add!(
         ApiVersionsRequest { client_software_name: "hostile".to_owned(), client_software_version: "1".to_owned() },
         MetadataRequest {
