@@ -3,6 +3,7 @@
 //!
 //! By default this is about the development broker, in this process. `KAFKA_BROKERS=… cargo test --test devbroker_hostile`
 //! aims the same tests at a real Kafka, to see that it does what is expected here; its memory is not looked at.
+#![cfg(feature = "devbroker")]
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};

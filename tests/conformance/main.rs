@@ -12,6 +12,7 @@
 //!
 //! `produce`, `consume`, `groups` and the first half of `topics` see Kafka as a program does, through the client. The other
 //! files say single requests, with `wire`: in every version that both sides know, and such as no good client says.
+#![cfg(feature = "devbroker")]
 
 mod admin;
 mod classic;

@@ -22,6 +22,7 @@
 //! | `batches.rs` | record batches, sound and broken |
 //! | `mask.rs` | answers as text, without what differs from run to run |
 //! | `recording.rs` | the recording as a file, and the comparison |
+#![cfg(feature = "devbroker")]
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

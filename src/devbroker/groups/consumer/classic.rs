@@ -272,7 +272,7 @@ impl Consumers {
         if let Some(voice) = &member.voice {
             member.expires = now + voice.session_timeout;
         }
-        if !behind && !(unreleased && !self.waits_for_others(id)) {
+        if !behind && (!unreleased || self.waits_for_others(id)) {
             return Ok(());
         }
         if let Some(member) = self.members.get_mut(id)
