@@ -36,10 +36,9 @@ pub(super) struct Typed {
     #[arg(long, value_name = "SIZE", help_heading = "Topics", verbatim_doc_comment)]
     retention: Option<OsString>,
 
-    /// Keeps topics, messages and positions in this directory, for the next start. What is acknowledged survives
-    /// the end of the process, kill -9 included: it has been handed to the system, which writes it to the disk. It
-    /// is forced onto the disk when the broker is told to end, and at once when topics change
-    /// [default: all is in memory and ends with the broker]
+    /// Keeps topics, messages and positions in this directory over restarts.
+    /// What is acknowledged survives kill -9; a stop forces all onto the disk
+    /// [default: none, all ends with the broker]
     #[arg(long, value_name = "DIR", help_heading = "Topics", verbatim_doc_comment)]
     data_dir: Option<PathBuf>,
 
@@ -93,7 +92,8 @@ impl Typed {
             if given.value().is_empty() || given.value().contains([':', ' ', ',']) && !given.value().starts_with('[') {
                 return Err(given.error("not a host name without a port", "kafka.local"));
             }
-            options.advertised_host = Some(given.value().to_owned());
+            let bare = given.value().strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+            options.advertised_host = Some(bare.unwrap_or(given.value()).to_owned());
         }
         options.auto_create_topics = !self.no_auto_create;
         if let Some(given) = flag("--retention", self.retention.as_ref())? {

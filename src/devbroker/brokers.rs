@@ -15,6 +15,9 @@ use crate::{Error, ErrorKind, Result};
 const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// How long a port may take to come free after its listener is gone.
+const LETTING_GO: Duration = Duration::from_secs(1);
+
 /// All brokers, by node id from 1.
 pub(super) struct Brokers {
     cluster: Arc<Cluster>,
@@ -30,6 +33,18 @@ enum Slot {
     Up(Server),
     /// Its port is kept for it, unless somebody else was quicker.
     Down(SocketAddr, Option<Reserved>),
+}
+
+/// Takes a port that the last of its connections' threads is about to let go of.
+fn reserve(address: SocketAddr) -> Option<Reserved> {
+    let until = Instant::now() + LETTING_GO;
+    loop {
+        match Reserved::at(address) {
+            Ok(reserved) => return Some(reserved),
+            Err(_) if Instant::now() < until => std::thread::sleep(Duration::from_millis(1)),
+            Err(_) => return None,
+        }
+    }
 }
 
 impl Brokers {
@@ -94,7 +109,7 @@ impl Brokers {
             // The port must be let go before it can be taken again.
             *slot = Slot::Down(address, None);
             if !self.closing.load(Ordering::SeqCst) {
-                *slot = Slot::Down(address, Reserved::at(address).ok());
+                *slot = Slot::Down(address, reserve(address));
             }
         }
     }

@@ -31,6 +31,14 @@ pub(super) struct Client {
     pub(super) host: String,
 }
 
+impl Client {
+    /// Its id, for a line of the log.
+    pub(super) fn shown(&self) -> String {
+        const LONGEST: usize = 64;
+        self.id.escape_debug().take(LONGEST).collect()
+    }
+}
+
 /// An API at the broker.
 pub(super) trait Handler: Request {
     /// Does what is asked.

@@ -16,6 +16,7 @@ use super::config::levels::BrokerConfigs;
 use super::config::{TopicConfig, TopicSettings};
 use super::faults::Faults;
 use super::groups::{self, Found, Groups};
+use super::log::{Log, Stored};
 use super::moves::Coordinators;
 use super::partition::{Partition, Refused};
 use super::sessions::Sessions;
@@ -52,6 +53,8 @@ pub(super) struct Cluster {
     changing: Mutex<()>,
     /// Memory that all logs hold, in bytes.
     stored: AtomicUsize,
+    /// Held while the oldest batches of the process are dropped.
+    dropping: Mutex<()>,
     /// Spreads the leaders of the next topic.
     spread: AtomicU32,
 }
@@ -171,6 +174,7 @@ impl Cluster {
             storage,
             changing: Mutex::default(),
             stored: AtomicUsize::new(0),
+            dropping: Mutex::default(),
             spread: AtomicU32::new(0),
         };
         if let Some(storage) = &cluster.storage {
@@ -183,7 +187,8 @@ impl Cluster {
     fn restore(&self, storage: &Arc<Storage>) -> Result<()> {
         let saved = storage.topics()?;
         storage.sweep(&saved);
-        let mut next_producer_id = storage.next_producer_id()?;
+        // Kept before any of them is given out. What stands in the logs may be anybody's invention.
+        let next_producer_id = storage.next_producer_id()?;
         for topic in saved {
             let mut config = TopicConfig::default();
             for (name, value) in &topic.settings {
@@ -195,8 +200,10 @@ impl Cluster {
             let topic = self.insert(topic.id, Wanted { name: topic.name, replicas: topic.replicas, config });
             for partition in topic.partitions() {
                 let files = storage.partition(&topic.name, topic.id, partition.index);
-                let seen = storage::restore(&partition, files, |bytes| self.grown(bytes))?;
-                next_producer_id = next_producer_id.max(seen.map_or(0, |id| id.saturating_add(1)));
+                storage::restore(&partition, files, |bytes| {
+                    self.grown(bytes);
+                    self.make_room();
+                })?;
                 partition.state().resume(self.options.brokers).map_err(|error| storage.failed(&error))?;
             }
         }
@@ -273,6 +280,14 @@ impl Cluster {
 
     pub(super) fn node(&self, id: i32) -> Option<Node> {
         lock(&self.nodes).get(&id).filter(|node| node.up).cloned()
+    }
+
+    /// Does something that only a broker can have that is up, and keeps it from going down meanwhile.
+    pub(super) fn while_up(&self, id: i32, work: impl FnOnce()) {
+        let nodes = lock(&self.nodes);
+        if nodes.get(&id).is_some_and(|node| node.up) {
+            work();
+        }
     }
 
     /// Who answers for the cluster as a whole; -1 if nobody is up.
@@ -386,8 +401,9 @@ impl Cluster {
             config: RwLock::new(wanted.config),
             storage: self.storage.clone(),
         });
-        let (_, down) = self.ids();
-        topic.grow(wanted.replicas, &down);
+        // Held until everybody can see the topic: a broker that goes down then finds what it leads.
+        let nodes = lock(&self.nodes);
+        topic.grow(wanted.replicas, &down(&nodes));
         let mut topics = write(&self.topics);
         topics.by_name.insert(topic.name.clone(), Arc::clone(&topic));
         topics.by_id.insert(id, Arc::clone(&topic));
@@ -408,8 +424,8 @@ impl Cluster {
                 saved.replicas.extend_from_slice(&replicas);
             }
         })?;
-        let (_, down) = self.ids();
-        topic.grow(replicas, &down);
+        let nodes = lock(&self.nodes);
+        topic.grow(replicas, &down(&nodes));
         Ok(true)
     }
 
@@ -434,6 +450,10 @@ impl Cluster {
     /// That cannot be kept on disk; the topic is still there.
     pub(super) fn delete_topic(&self, topic: &Topic) -> Result<(), Refused> {
         let _changing = lock(&self.changing);
+        if self.topic_by_id(topic.id).is_none() {
+            // Somebody else was quicker; what has its name now is another topic.
+            return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION.into());
+        }
         self.keep_topics(|topics| topics.retain(|saved| saved.id != topic.id))?;
         {
             let mut topics = write(&self.topics);
@@ -475,13 +495,20 @@ impl Cluster {
         Ok(id)
     }
 
-    /// Logs grew by so many bytes: beyond the limit of the process the oldest batches go.
+    /// A log grew by so many bytes. To be called with its lock, so that nobody counts them out before they are in.
     pub(super) fn grown(&self, bytes: usize) {
-        let stored = self.stored.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.stored.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Beyond the limit of the process the oldest batches go. To be called without the lock of any log.
+    pub(super) fn make_room(&self) {
         let limit = self.options.retention_bytes;
-        if stored > limit {
+        // Whoever is at it already does it for all.
+        if self.stored() > limit
+            && let Ok(_dropping) = self.dropping.try_lock()
+        {
             // A little more than necessary, so that it need not be done again at once.
-            self.drop_oldest(stored - limit + limit / 16);
+            self.drop_oldest((self.stored() + limit / 16).saturating_sub(limit));
         }
     }
 
@@ -535,11 +562,19 @@ impl Cluster {
                 state.producers.expire(now);
                 let mut freed = 0;
                 let too_old = |time: i64| settings.retention_ms.is_some_and(|kept| time < now.saturating_sub(kept));
-                while state.log.oldest().is_some_and(|oldest| {
-                    settings.delete
-                        && (too_old(oldest.max_timestamp)
-                            || settings.retention_bytes.is_some_and(|kept| state.log.size() > kept))
-                }) {
+                // Records without a time are as old as their place in the log.
+                let age = |oldest: &Stored| {
+                    if oldest.max_timestamp < 0 { oldest.appended_at } else { oldest.max_timestamp }
+                };
+                // What remains must not be less than what is to be kept.
+                let too_many = |log: &Log, oldest: &Stored| {
+                    settings.retention_bytes.is_some_and(|kept| log.bytes() - oldest.bytes.len() >= kept)
+                };
+                while state
+                    .log
+                    .oldest()
+                    .is_some_and(|oldest| settings.delete && (too_old(age(oldest)) || too_many(&state.log, oldest)))
+                {
                     freed += state.drop_oldest();
                 }
                 state.keep();
@@ -617,6 +652,11 @@ pub(super) fn bad_topic_name(name: &str) -> Option<String> {
     } else {
         None
     }
+}
+
+/// The brokers that are down.
+fn down(nodes: &BTreeMap<i32, Node>) -> Vec<i32> {
+    nodes.values().filter(|node| !node.up).map(|node| node.id).collect()
 }
 
 /// Milliseconds since 1970.

@@ -92,6 +92,11 @@ impl Log {
         self.end
     }
 
+    /// The bytes of all batches.
+    pub(super) fn bytes(&self) -> usize {
+        self.size - self.batches.len() * OVERHEAD
+    }
+
     /// Memory held, in bytes.
     pub(super) fn size(&self) -> usize {
         self.size
@@ -106,16 +111,22 @@ impl Log {
         self.batches.front()
     }
 
-    /// Whole batches from the one that holds `offset` on, at most `max_bytes` of them, but one at least if `one` says
-    /// so. Empty at the end of the log.
+    /// Batches from the one that holds `offset` on, `max_bytes` of them: the last one may be cut off, the first is not.
+    /// If that is larger, it comes alone where `one` says so. Empty at the end of the log.
     pub(super) fn read(&self, offset: i64, max_bytes: usize, one: bool) -> Vec<Bytes> {
         let first = self.batches.partition_point(|stored| stored.last_offset < offset);
         let (mut taken, mut left) = (Vec::new(), max_bytes);
         for stored in self.batches.iter().skip(first) {
-            if stored.bytes.len() > left && !(one && taken.is_empty()) {
+            let size = stored.bytes.len();
+            if size > left {
+                if taken.is_empty() && one {
+                    taken.push(stored.bytes.clone());
+                } else if !taken.is_empty() && left > 0 {
+                    taken.push(stored.bytes.slice(0..left));
+                }
                 break;
             }
-            left = left.saturating_sub(stored.bytes.len());
+            left -= size;
             taken.push(stored.bytes.clone());
         }
         taken

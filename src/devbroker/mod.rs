@@ -28,7 +28,7 @@
 //! | `sessions.rs` | fetch sessions (KIP-227) |
 //! | `groups/` | consumer groups and their positions |
 //! | `storage/` | what is kept on disk, and how it comes back |
-//! | `config.rs`, `versions.rs` | settings of topics; which versions are offered |
+//! | `config/`, `versions.rs` | settings of topics and brokers; which versions are offered |
 //!
 //! It uses the layers `protocol`, `record` and `net`, the words of `config` for what is wrongly written, and nothing else of
 //! the client.
@@ -68,8 +68,8 @@ use crate::Result;
 use crate::kafka::threads;
 use crate::sync::lock;
 
-/// How often the logs are looked through for what their topics no longer keep.
-const CLEANING: Duration = Duration::from_secs(5);
+/// How often the logs are looked through for what their topics no longer keep (`log.retention.check.interval.ms`).
+const CLEANING: Duration = Duration::from_secs(300);
 
 /// What a broker is started with.
 #[derive(Clone, Debug)]
@@ -143,6 +143,9 @@ impl DevBroker {
         if !(1..=100).contains(&options.brokers) {
             return Err(crate::Error::config(format!("{} brokers: 1 to 100 are possible", options.brokers)));
         }
+        if options.partitions < 1 {
+            return Err(crate::Error::config(format!("{} partitions: 1 or more are possible", options.partitions)));
+        }
         let faults = options.faults.clone();
         let cluster = Arc::new(Cluster::new(options)?);
         let brokers = Arc::new(Brokers::new(Arc::clone(&cluster)));
@@ -161,7 +164,9 @@ impl DevBroker {
     /// The addresses of all brokers, for `bootstrap.servers`.
     pub fn bootstrap(&self) -> String {
         let nodes = self.cluster.nodes();
-        nodes.iter().map(|node| format!("{}:{}", node.host, node.port)).collect::<Vec<_>>().join(",")
+        let address =
+            |host: &str, port| if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        nodes.iter().map(|node| address(&node.host, node.port)).collect::<Vec<_>>().join(",")
     }
 
     /// Ends all connections and waits for their threads; what is kept on disk is forced onto it.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::cluster::{Cluster, Node};
+use super::partition::Partition;
 use crate::sync::lock;
 use crate::{Error, Result};
 
@@ -81,7 +82,7 @@ impl Cluster {
         self.up(node)?;
         let found = self.topic(topic).and_then(|topic| topic.partition(partition));
         let found = found.ok_or_else(|| Error::state(format!("there is no partition {topic}-{partition}")))?;
-        found.state().move_to(node);
+        self.move_up(&found, node);
         Ok(())
     }
 
@@ -91,10 +92,15 @@ impl Cluster {
             for partition in topic.partitions() {
                 let leader = partition.state().leader;
                 if let Some(next) = leader.and_then(|leader| self.next_up(leader)) {
-                    partition.state().move_to(next);
+                    self.move_up(&partition, next);
                 }
             }
         }
+    }
+
+    /// Makes this broker the leader, unless it went down meanwhile.
+    fn move_up(&self, partition: &Partition, node: i32) {
+        self.while_up(node, || partition.state().move_to(node));
     }
 
     /// # Errors

@@ -9,8 +9,9 @@ use super::config::TopicSettings;
 use super::log::Log;
 use super::producers::{Producers, Verdict};
 use super::storage::{Checkpoint, Files};
+use crate::Error;
 use crate::kafka::protocol::{Bytes, ErrorCode};
-use crate::kafka::record::batch::{self, Batch};
+use crate::kafka::record::batch::{self, Batch, field};
 use crate::kafka::record::compression::{Compression, Limits};
 use crate::sync::lock;
 
@@ -52,24 +53,52 @@ pub(super) struct Appended {
     pub(super) grown: usize,
 }
 
-/// Why a batch was not appended.
+/// Why a request was not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refused {
     pub(super) code: ErrorCode,
     pub(super) message: Option<String>,
-    /// The first record at fault, by its place in the batch.
-    pub(super) record: Option<(i32, String)>,
 }
 
 impl From<ErrorCode> for Refused {
     fn from(code: ErrorCode) -> Self {
-        Self { code, message: None, record: None }
+        Self { code, message: None }
     }
 }
 
 impl Refused {
     pub(super) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: Some(message.into()), record: None }
+        Self { code, message: Some(message.into()) }
+    }
+}
+
+/// Why a batch was not appended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rejected {
+    pub(super) code: ErrorCode,
+    /// Why, for the broker's own log.
+    pub(super) why: String,
+    /// Whether clients are told why: most often Kafka tells them the code alone.
+    pub(super) told: bool,
+    /// The records at fault, by their place in the batch.
+    pub(super) records: Vec<(i32, String)>,
+    /// Whether it was the log that did not take it; the answer says then where the log starts.
+    pub(super) by_log: bool,
+}
+
+impl From<ErrorCode> for Rejected {
+    fn from(code: ErrorCode) -> Self {
+        Self::new(code, code.description())
+    }
+}
+
+impl Rejected {
+    pub(super) fn new(code: ErrorCode, why: impl Into<String>) -> Self {
+        Self { code, why: why.into(), told: false, records: Vec::new(), by_log: false }
+    }
+
+    fn by_log(self) -> Self {
+        Self { by_log: true, ..self }
     }
 }
 
@@ -108,11 +137,13 @@ impl PartitionState {
     ///
     /// # Errors
     /// The sequence is out of order, or the batch cannot be kept on disk.
-    pub(super) fn append(&mut self, batch: &Sound, now: i64) -> Result<Appended, Refused> {
+    pub(super) fn append(&mut self, batch: &Sound, now: i64) -> Result<Appended, Rejected> {
         let header = *batch.checked.header();
         let append_time = batch.append_time.unwrap_or(-1);
-        if let Verdict::Duplicate(base_offset) = self.producers.check(&header)? {
-            return Ok(Appended { base_offset, append_time: -1, log_start: self.log.start(), grown: 0 });
+        let verdict = self.producers.check(&header).map_err(|code| Rejected::from(code).by_log())?;
+        if let Verdict::Duplicate { base_offset, timestamp } = verdict {
+            // Kafka has its time in place of one of appending.
+            return Ok(Appended { base_offset, append_time: timestamp, log_start: self.log.start(), grown: 0 });
         }
         let before = self.log.size();
         let offsets = header.last_offset_delta + 1;
@@ -123,7 +154,7 @@ impl PartitionState {
             && let Err(error) = files.append(&stored.bytes, base_offset, checkpoint)
         {
             let text = format!("Error while appending records to {}: {error}", files.directory().display());
-            return Err(Refused::new(ErrorCode::KAFKA_STORAGE_ERROR, text));
+            return Err(Rejected::new(ErrorCode::KAFKA_STORAGE_ERROR, text));
         }
         self.log.push(stored);
         self.producers.note(&header, base_offset, now);
@@ -243,6 +274,11 @@ fn checkpoint(leader_epoch: i32, log: &Log) -> Checkpoint {
     Checkpoint { leader_epoch, log_start: log.start(), epochs: log.epochs().to_vec() }
 }
 
+/// The version of Produce from which on batches may be compressed with zstd (KIP-110).
+const KNOWS_ZSTD: i16 = 7;
+/// Where a batch's attributes name its codec, in their lower byte.
+const CODEC: u8 = 0x07;
+
 /// A batch that passed all checks of its own; only its sequence is not judged yet.
 #[derive(Debug)]
 pub(super) struct Sound {
@@ -253,48 +289,38 @@ pub(super) struct Sound {
 }
 
 impl Sound {
-    /// Checks what a client sent for one partition, by Kafka's rules and in its order.
+    /// Checks what a client sent for one partition, by Kafka's rules and in its order. A batch that is cut off behind a
+    /// whole one does not count.
     ///
     /// # Errors
     /// The code that Kafka answers with.
-    pub(super) fn check(records: &Bytes, version: i16, settings: &TopicSettings, now: i64) -> Result<Self, Refused> {
+    pub(super) fn check(records: &Bytes, version: i16, settings: &TopicSettings, now: i64) -> Result<Self, Rejected> {
         let mut batches = batch::batches(records);
-        let first = batches.next();
-        let batch = match first {
+        let batch = match batches.next() {
             Some(Ok(batch)) => batch,
-            Some(Err(error)) if error.kind() == crate::ErrorKind::Protocol => {
-                return Err(Refused::new(ErrorCode::INVALID_RECORD, error.to_string()));
-            }
-            Some(Err(error)) => {
-                // What the client wrote on purpose is invalid; what changed on the way is corrupt.
-                let meant = batch::is_intact(records);
-                let code = if meant { ErrorCode::INVALID_RECORD } else { ErrorCode::CORRUPT_MESSAGE };
-                return Err(Refused::new(code, error.to_string()));
-            }
+            Some(Err(error)) => return Err(unreadable(records, version, &error)),
             None => return Err(one_batch(version)),
         };
-        if batches.rest() > 0 {
+        let whole = records.slice(0..records.len() - batches.rest());
+        if batches.next().is_some() {
             return Err(one_batch(version));
         }
         let header = *batch.header();
-        if header.compression == Compression::Zstd && version < 7 {
+        if header.compression == Compression::Zstd && version < KNOWS_ZSTD {
             return Err(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE.into());
         }
         if batch.size() > settings.max_message_bytes {
-            let text = format!(
-                "The record batch size is {} bytes which exceeds the maximum configured value of {}.",
-                batch.size(),
-                settings.max_message_bytes
-            );
-            return Err(Refused::new(ErrorCode::MESSAGE_TOO_LARGE, text));
+            let text = format!("{} bytes, and max.message.bytes is {}", batch.size(), settings.max_message_bytes);
+            return Err(Rejected::new(ErrorCode::MESSAGE_TOO_LARGE, text));
         }
-        batch.check_crc().map_err(|error| Refused::new(ErrorCode::CORRUPT_MESSAGE, error.to_string()))?;
-        let invalid = |text: String| Refused::new(ErrorCode::INVALID_RECORD, text);
+        batch.check_crc().map_err(|error| Rejected::new(ErrorCode::CORRUPT_MESSAGE, error.to_string()))?;
+        let invalid = |text: String| Rejected::new(ErrorCode::INVALID_RECORD, text).by_log();
         if header.base_offset != 0 {
             return Err(invalid(format!("the base offset of the batch is {}, not 0", header.base_offset)));
         }
-        if header.count != header.last_offset_delta + 1 {
-            return Err(invalid(format!("{} records in {} offsets", header.count, header.last_offset_delta + 1)));
+        let offsets = i64::from(header.last_offset_delta) + 1;
+        if i64::from(header.count) != offsets {
+            return Err(invalid(format!("{} records in {offsets} offsets", header.count)));
         }
         if batch.is_control() {
             return Err(invalid("control batches are not for clients to write".to_owned()));
@@ -304,25 +330,45 @@ impl Sound {
         }
         let opened = batch
             .decompress(Limits::default())
-            .map_err(|error| Refused::new(ErrorCode::CORRUPT_MESSAGE, error.to_string()))?;
+            .map_err(|error| Rejected::new(ErrorCode::UNKNOWN_SERVER_ERROR, error.to_string()).by_log())?;
         opened.validate().map_err(|error| invalid(error.to_string()))?;
-        settings.check_records(&opened, now)?;
+        settings.check_records(&opened, now).map_err(Rejected::by_log)?;
         let append_time = settings.append_time.then_some(now);
+        let latest = opened.records().map(|record| record.timestamp).max().unwrap_or(-1);
         let bytes = match append_time {
-            None => records.clone(),
-            Some(time) => {
-                let mut bytes = records.to_vec();
-                batch::set_append_time(&mut bytes, time);
-                bytes.into()
-            }
+            Some(time) => changed(&whole, |bytes| batch::set_append_time(bytes, time)),
+            // Times are looked up by what the header says.
+            None if latest != header.max_timestamp => changed(&whole, |bytes| batch::set_max_timestamp(bytes, latest)),
+            None => whole,
         };
         Ok(Self { bytes, checked: batch, append_time })
     }
 }
 
-fn one_batch(version: i16) -> Refused {
-    Refused::new(
-        ErrorCode::INVALID_RECORD,
-        format!("Produce requests with version {version} must have exactly one record batch per partition"),
-    )
+fn changed(whole: &Bytes, change: impl FnOnce(&mut [u8])) -> Bytes {
+    let mut bytes = whole.to_vec();
+    change(&mut bytes);
+    bytes.into()
+}
+
+/// What a batch is refused for whose header makes no sense: what the client wrote on purpose is invalid, what changed on
+/// the way is corrupt.
+fn unreadable(records: &Bytes, version: i16, error: &Error) -> Rejected {
+    let (magic, attributes) = (records.get(field::MAGIC), records.get(field::ATTRIBUTES + 1));
+    let meant = batch::is_intact(records);
+    let unknown_codec = attributes.is_some_and(|low| Compression::from_id(i16::from(low & CODEC)).is_none());
+    match magic {
+        Some(0 | 1) => Rejected::new(ErrorCode::INVALID_RECORD, error.to_string()),
+        Some(&batch::MAGIC) if meant && unknown_codec => {
+            let rejected = Rejected::new(ErrorCode::UNKNOWN_SERVER_ERROR, error.to_string());
+            // Before that version the request itself is looked at for zstd, and Kafka stumbles there.
+            if version >= KNOWS_ZSTD { rejected.by_log() } else { rejected }
+        }
+        Some(&batch::MAGIC) if meant => Rejected::new(ErrorCode::INVALID_RECORD, error.to_string()).by_log(),
+        _ => Rejected { told: true, ..Rejected::new(ErrorCode::CORRUPT_MESSAGE, error.to_string()) },
+    }
+}
+
+fn one_batch(version: i16) -> Rejected {
+    Rejected::new(ErrorCode::INVALID_RECORD, format!("version {version} carries exactly one batch for each partition"))
 }

@@ -31,14 +31,18 @@ struct Written {
     first: i32,
     last: i32,
     base_offset: i64,
+    timestamp: i64,
 }
 
 /// What is to be done with a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Append,
-    /// It is in the log already, from this offset on.
-    Duplicate(i64),
+    /// It is in the log already, from this offset on; `timestamp` is its latest.
+    Duplicate {
+        base_offset: i64,
+        timestamp: i64,
+    },
 }
 
 impl Producers {
@@ -59,7 +63,7 @@ impl Producers {
             return if first == 0 { Ok(Verdict::Append) } else { Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER) };
         }
         if let Some(known) = producer.batches.iter().find(|known| (known.first, known.last) == (first, last)) {
-            return Ok(Verdict::Duplicate(known.base_offset));
+            return Ok(Verdict::Duplicate { base_offset: known.base_offset, timestamp: known.timestamp });
         }
         let expected = producer.batches.back().map_or(0, |newest| following(newest.last, 1));
         if first == expected { Ok(Verdict::Append) } else { Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER) }
@@ -84,7 +88,7 @@ impl Producers {
         if producer.batches.len() == REMEMBERED {
             producer.batches.pop_front();
         }
-        producer.batches.push_back(Written { first, last, base_offset });
+        producer.batches.push_back(Written { first, last, base_offset, timestamp: header.max_timestamp });
     }
 
     /// All of them, by id: epoch, last sequence, and when they last wrote.
@@ -149,8 +153,8 @@ mod tests {
     fn a_batch_follows_repeats_or_is_out_of_order() {
         let producers = written(&[(0, 0, 3), (0, 3, 2)]);
         assert_eq!(producers.check(&header(0, 5, 1)), Ok(Verdict::Append));
-        assert_eq!(producers.check(&header(0, 0, 3)), Ok(Verdict::Duplicate(0)));
-        assert_eq!(producers.check(&header(0, 3, 2)), Ok(Verdict::Duplicate(100)));
+        assert_eq!(producers.check(&header(0, 0, 3)), Ok(Verdict::Duplicate { base_offset: 0, timestamp: 0 }));
+        assert_eq!(producers.check(&header(0, 3, 2)), Ok(Verdict::Duplicate { base_offset: 100, timestamp: 0 }));
         for (first, count) in [(6, 1), (4, 1), (0, 2), (3, 3)] {
             assert_eq!(producers.check(&header(0, first, count)), Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER));
         }
@@ -161,7 +165,7 @@ mod tests {
     fn only_five_batches_are_remembered() {
         let producers = written(&[(0, 0, 1), (0, 1, 1), (0, 2, 1), (0, 3, 1), (0, 4, 1), (0, 5, 1)]);
         assert_eq!(producers.check(&header(0, 0, 1)), Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER));
-        assert_eq!(producers.check(&header(0, 1, 1)), Ok(Verdict::Duplicate(100)));
+        assert_eq!(producers.check(&header(0, 1, 1)), Ok(Verdict::Duplicate { base_offset: 100, timestamp: 0 }));
     }
 
     #[test]
@@ -181,6 +185,9 @@ mod tests {
     fn sequences_wrap_to_zero() {
         let producers = written(&[(0, i32::MAX - 1, 3)]);
         assert_eq!(producers.check(&header(0, 1, 1)), Ok(Verdict::Append));
-        assert_eq!(producers.check(&header(0, i32::MAX - 1, 3)), Ok(Verdict::Duplicate(0)));
+        assert_eq!(
+            producers.check(&header(0, i32::MAX - 1, 3)),
+            Ok(Verdict::Duplicate { base_offset: 0, timestamp: 0 })
+        );
     }
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::call::{Call, Client, Doorbell, Outcome};
 use super::cluster::{Cluster, Node};
@@ -25,10 +25,16 @@ const MAX_CONNECTIONS: usize = 4000;
 const MAX_REQUEST: usize = 104_857_600;
 
 /// A connection that says nothing, or takes nothing, for so long is closed.
-const IDLE: (&str, Duration) = ("connections.max.idle.ms", Duration::from_secs(600));
+pub(super) const IDLE: (&str, Duration) = ("connections.max.idle.ms", Duration::from_secs(600));
 
 /// After a failed accept (too many open files), so that it is not tried in a tight loop.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// How often the end of the listener's thread is looked for.
+const GLANCE: Duration = Duration::from_millis(1);
+
+/// A listener that is in trouble says so this often.
+const TELL_EVERY: Duration = Duration::from_secs(10);
 
 /// One broker's listener and connections.
 pub(super) struct Server {
@@ -110,7 +116,12 @@ impl Server {
         let Some(accepting) = self.accepting.take() else { return };
         self.shared.cluster.node_down(self.shared.node);
         self.shared.stopping.store(true, Ordering::SeqCst);
-        self.shared.listener.wake();
+        while !accepting.is_finished() {
+            // Without a file descriptor left nothing can be woken: ended connections give theirs back.
+            self.cut();
+            self.shared.listener.wake();
+            std::thread::sleep(GLANCE);
+        }
         threads::join(accepting);
         let connections = std::mem::take(&mut *lock(&self.shared.connections));
         connections.values().for_each(Connection::end);
@@ -120,6 +131,7 @@ impl Server {
 
 impl Shared {
     fn accept(self: Arc<Self>) {
+        let mut told: Option<Instant> = None;
         loop {
             let accepted = self.listener.accept();
             if self.stopping.load(Ordering::SeqCst) {
@@ -133,7 +145,10 @@ impl Shared {
                     }
                 }
                 Err(error) => {
-                    log::warn!(target: "broker", "node {}: cannot accept a connection: {error}", self.node);
+                    if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+                        told = Some(Instant::now());
+                        log::warn!(target: "broker", "node {}: cannot accept connections: {error}", self.node);
+                    }
                     std::thread::sleep(PAUSE);
                 }
             }
@@ -151,11 +166,26 @@ impl Shared {
         let frames = FrameReader::of_requests(stream.twin()?, MAX_REQUEST);
         let mut serving = Serving { shared: Arc::clone(self), stream, frames, client, doorbell: Arc::clone(&doorbell) };
         let thread = threads::spawn("krs-broker-conn", move || {
+            let _entry = Entry { shared: Arc::clone(&serving.shared), number };
             serving.serve();
-            lock(&serving.shared.connections).remove(&number);
         })?;
         connections.insert(number, Connection { closer, doorbell, thread: Some(thread) });
         Ok(())
+    }
+}
+
+/// A connection's place among all; it ends with the thread, also with one that panics.
+struct Entry {
+    shared: Arc<Shared>,
+    number: usize,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let connection = lock(&self.shared.connections).remove(&self.number);
+        if let Some(connection) = connection {
+            connection.end();
+        }
     }
 }
 
@@ -210,7 +240,7 @@ impl Serving {
                 break error.to_string();
             }
         };
-        log::debug!(target: "broker", "node {node}: connection of '{}' from {} ended: {why}", self.client.id, self.client.host);
+        log::debug!(target: "broker", "node {node}: connection of '{}' from {} ended: {why}", self.client.shown(), self.client.host);
     }
 
     /// The next request; none if a fault closes the connection before it is read.

@@ -1,6 +1,7 @@
 //! Fetch sessions (KIP-227): a client names its partitions once, then only what changed, and is told only what changed.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::{Duration, Instant};
 
 use crate::kafka::protocol::{ErrorCode, Uuid};
@@ -16,11 +17,18 @@ const OPEN: i32 = 0;
 const NONE: i32 = -1;
 
 /// The sessions of all brokers of the process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sessions {
     by_id: HashMap<i32, Session>,
     /// The id given last.
     last: i32,
+}
+
+impl Default for Sessions {
+    /// Ids begin anywhere, so that those of an earlier process are not taken for today's.
+    fn default() -> Self {
+        Self { by_id: HashMap::new(), last: RandomState::new().build_hasher().finish() as i32 & i32::MAX >> 1 }
+    }
 }
 
 #[derive(Debug)]
@@ -143,9 +151,6 @@ impl Sessions {
 
     /// A new session's id; 0 if there is no room.
     fn open(&mut self, node: i32, by_id: bool, asked: &[(Key, Want)], now: Instant) -> i32 {
-        if asked.is_empty() {
-            return 0;
-        }
         if self.by_id.len() >= SLOTS {
             let oldest = self.by_id.iter().min_by_key(|(_, session)| session.used);
             match oldest.map(|(id, session)| (*id, session.used)) {

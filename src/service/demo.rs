@@ -84,15 +84,16 @@ impl Summary {
         u8::from(self.lost > 0 || self.duplicated > 0 || self.failed > 0 || self.unknown > 0)
     }
 
-    fn of(sent: &sender::Totals, account: &Account) -> Self {
+    /// `awaited` is how many messages the receiver was to receive.
+    fn of(sent: &sender::Totals, awaited: u64, account: &Account) -> Self {
         let (ledger, latency) = (account.ledger_total(), account.latency());
         let received = ledger.received - ledger.duplicates;
         let micros = |percent| latency.percentile(percent).unwrap_or(0);
         Self {
             sent: sent.sent,
             received,
-            // A gap shows in the ledger only once something comes behind it.
-            lost: ledger.lost.max(sent.delivered.saturating_sub(received)),
+            // A gap shows in the ledger only once something comes behind it; what was not delivered leaves one too.
+            lost: (ledger.lost.saturating_sub(sent.failed + sent.unknown)).max(awaited.saturating_sub(received)),
             duplicated: ledger.duplicates,
             out_of_order: ledger.out_of_order,
             failed: sent.failed,
@@ -171,9 +172,12 @@ impl Demo {
                 outcome
             });
             match duration {
+                _ if sending.is_err() => {}
                 Some(duration) => drop(stop.wait(duration)),
                 None => while !stop.wait(Duration::from_secs(3600)) {},
             }
+            // Whose reader has gone (`| head`) has seen enough.
+            let ended_early = receiving.is_finished();
             self.stop_sending.ask();
             let sent = sending.and_then(join);
             if let Ok(sent) = &sent {
@@ -186,7 +190,8 @@ impl Demo {
             self.stop_receiving.ask();
             let received = join(receiving);
             let sent = sent?;
-            received.map(|_| Summary::of(&sent, &self.account))
+            let awaited = if ended_early { 0 } else { sent.delivered };
+            received.map(|_| Summary::of(&sent, awaited, &self.account))
         })
     }
 

@@ -74,9 +74,10 @@ impl Kafka {
         Producer::connect(&with(&self.config(), settings)).unwrap()
     }
 
-    /// A consumer with these settings besides.
+    /// A consumer with these settings besides. Its fetches at the end of a log are short, for a seek waits for them.
     pub fn consumer(&self, settings: &[(&str, &str)]) -> Consumer {
-        Consumer::connect(&with(&self.config(), settings)).unwrap()
+        let config = with(&self.config(), &[("fetch.max.wait.ms", "50")]);
+        Consumer::connect(&with(&config, settings)).unwrap()
     }
 
     /// A consumer without a group that stands at the first record of these partitions.

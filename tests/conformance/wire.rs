@@ -248,7 +248,8 @@ impl Topic {
     }
 
     fn id_at(&self, broker: &mut Wire) -> Option<Uuid> {
-        Some(broker.ask(&self.metadata()).topics[0].topic_id).filter(|id| !id.is_zero())
+        let found = broker.ask(&self.metadata()).topics.remove(0);
+        found.error_code.is_ok().then_some(found.topic_id)
     }
 
     /// Gives it more partitions, so many in all.
@@ -260,9 +261,9 @@ impl Topic {
 
     /// Deletes it.
     pub fn delete(&self) {
-        let topic = DeleteTopicState { name: Some(self.name.clone()), ..Default::default() };
-        let request = DeleteTopicsRequest { topics: vec![topic], timeout_ms: 30_000, ..Default::default() };
-        assert_eq!(Wire::controller().ask(&request).responses[0].error_code, ErrorCode::NONE);
+        let request =
+            DeleteTopicsRequest { topic_names: vec![self.name.clone()], timeout_ms: 30_000, ..Default::default() };
+        assert_eq!(Wire::controller().call(4, &request).responses[0].error_code, ErrorCode::NONE);
     }
 
     /// One that does not exist.

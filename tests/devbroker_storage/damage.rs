@@ -56,6 +56,7 @@ fn a_log_that_is_broken_in_the_middle_ends_there_and_a_warning_says_where() {
     assert!(errors.contains(&warning) && errors.contains("CRC-32C"), "{errors}");
 }
 
+/// A file cannot grow beyond a limit of the process, which fails as a full disk does: in the middle of a write.
 #[test]
 fn a_write_that_fails_is_not_acknowledged_and_leaves_the_log_readable() {
     let folder = Folder::new();

@@ -219,10 +219,7 @@ fn several_brokers_lead_after_a_restart_as_before() {
     assert!(leaders(&broker).iter().all(|(leader, _)| [1, -1].contains(leader)), "{:?}", leaders(&broker));
 }
 
-/// Starts where it cannot be done, and returns what is said.
-
-/// A file cannot grow beyond a limit of the process, which fails as a full disk does: in the middle of a write.
-
+/// Deletes what lies before an offset, and returns where the log starts then.
 fn delete_records(at: &str, topic: &str, offset: i64) -> i64 {
     let partitions = vec![DeleteRecordsPartition { partition_index: 0, offset }];
     let topics = vec![DeleteRecordsTopic { name: topic.to_owned(), partitions }];

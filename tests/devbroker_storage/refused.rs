@@ -8,8 +8,9 @@ use krs::devbroker::DevBroker;
 
 use crate::support::*;
 
+/// Starts where it cannot be done, and returns what is said.
 fn refused(data: &Path) -> String {
-    let error = DevBroker::start(options(data)).err().expect("refused");
+    let error = DevBroker::start(options(data)).expect_err("refused");
     let text = error.to_string();
     assert_eq!((error.kind(), error.exit_code()), (ErrorKind::Config, 2), "{text}");
     assert!(text.contains(&data.display().to_string()) && !text.contains('\n'), "{text}");

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Debug;
+use std::panic::Location;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ pub const CLIENT_ID: &str = "difference";
 /// The connection of all requests that name none.
 const MAIN: &str = "main";
 /// How long something that follows from an answer may take to be seen everywhere.
-const SETTLING: Duration = Duration::from_secs(20);
+const SETTLING: Duration = Duration::from_secs(30);
 
 /// Where a request starts in a frame with its size: key and version, then the correlation id.
 const CORRELATION_AT: usize = 8;
@@ -32,6 +33,8 @@ pub struct Player {
     pub mask: Mask,
     /// How long to wait for what an answer promised.
     settling: Duration,
+    /// How often that did not come.
+    pub in_vain: usize,
     /// Whether a request that is not noted had no answer.
     unanswered: bool,
     /// Which version the steps are about, whatever their own is.
@@ -70,6 +73,7 @@ impl Player {
             correlation: 0,
             mask: Mask::new(&format!("-{run}")),
             settling: SETTLING,
+            in_vain: 0,
             unanswered: false,
             pass: None,
             steps: Vec::new(),
@@ -222,12 +226,16 @@ impl Player {
 
     /// Waits until what an answer promised can be seen. If that never happens, the steps to come will show it, and the
     /// next such wait is shorter.
+    #[track_caller]
     pub fn until(&mut self, mut seen: impl FnMut(&mut Self) -> bool) {
         let until = Instant::now() + self.settling;
         self.unanswered = false;
         while !seen(self) {
             if self.unanswered || Instant::now() > until {
-                self.settling /= 2;
+                let why = if self.unanswered { "an answer was missing" } else { "time was up" };
+                eprintln!("{}: what was waited for did not come, {why}", Location::caller());
+                self.settling /= 4;
+                self.in_vain += 1;
                 return;
             }
             thread::sleep(Duration::from_millis(10));
@@ -262,6 +270,7 @@ impl Player {
         let (answer, outcome) = match self.reply::<R>(&pending) {
             Ok(mut answer) => {
                 before(self, &mut answer);
+                gather(&mut answer);
                 let outcome = self.mask.show(&answer, &records(&answer));
                 (answer, outcome)
             }
@@ -310,6 +319,19 @@ impl Player {
     fn connection(&mut self, name: &'static str) -> &mut Connection {
         self.connections.entry(name).or_insert_with(|| Connection::open(&self.address))
     }
+}
+
+/// Where Kafka tells of a topic in several places, as it does in fetch sessions, makes one of them.
+fn gather(answer: &mut dyn Any) {
+    let Some(fetched) = answer.downcast_mut::<FetchResponse>() else { return };
+    let mut topics: Vec<FetchableTopicResponse> = Vec::new();
+    for topic in fetched.responses.drain(..) {
+        match topics.iter_mut().find(|other| (&other.topic, other.topic_id) == (&topic.topic, topic.topic_id)) {
+            Some(other) => other.partitions.extend(topic.partitions),
+            None => topics.push(topic),
+        }
+    }
+    fetched.responses = topics;
 }
 
 /// What the fields `records` of an answer hold, as far as they are not null.

@@ -11,6 +11,7 @@
 //! | `ledger.rs` | the one checker: what was sent, what became of it, and what the log holds |
 //! | `reader.rs` | the checker of what is read |
 //! | `support.rs` | brokers, settings, tables of faults |
+#![cfg(feature = "devbroker")]
 
 mod cluster;
 mod connect;

@@ -16,7 +16,9 @@ async def create(name, partitions):
     client = AIOKafkaAdminClient(bootstrap_servers=BROKERS)
     await client.start()
     await client.create_topics([NewTopic(topic, partitions, 1)])
-    assert topic in await client.list_topics()
+    async with asyncio.timeout(LONG):
+        while topic not in await client.list_topics():
+            await asyncio.sleep(0.1)
     await client.close()
     return topic
 

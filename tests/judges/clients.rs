@@ -100,7 +100,7 @@ fn fill_all(side: &Side, topic: &str, partitions: i32) {
 }
 
 fn shares(side: &Side, kind: &[&str]) -> String {
-    let topic = side.create(&format!("verifiable-{}", kind.concat()), 4, &[]);
+    let topic = side.create(&format!("verifiable-{}", kind.concat()), 4);
     fill_all(side, &topic, 4);
     let first = Member::join(side, &topic, &topic, kind);
     first.wait_for_records(40);
@@ -124,7 +124,7 @@ fn shares(side: &Side, kind: &[&str]) -> String {
 
 /// It stays a member while it is away, and nobody else is bothered.
 fn returns(side: &Side, kind: &[&str]) -> String {
-    let topic = side.create(&format!("static-{}", kind.concat()), 4, &[]);
+    let topic = side.create(&format!("static-{}", kind.concat()), 4);
     let join = |instance: &'static str| {
         Member::join(side, &topic, &topic, &[kind, &["--group-instance-id", instance]].concat())
     };
@@ -149,7 +149,7 @@ fn returns(side: &Side, kind: &[&str]) -> String {
 
 fn verifiable_producer(side: &Side) -> String {
     const COUNT: usize = 3000;
-    let topic = side.create("verifiable-producer", 3, &[]);
+    let topic = side.create("verifiable-producer", 3);
     let words = ["--topic", &topic, "--max-messages", "3000", "--repeating-keys", "50", "--acks", "-1"];
     let ended = run(&mut side.tool("kafka-verifiable-producer", &words), LONG);
     ended.code(0);
@@ -165,7 +165,7 @@ fn verifiable_producer(side: &Side) -> String {
 }
 
 fn console(side: &Side) -> String {
-    let topic = side.create("console", 2, &[]);
+    let topic = side.create("console", 2);
     let mut expected = BTreeSet::new();
     for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
         let mut input = String::new();
@@ -193,7 +193,7 @@ fn console(side: &Side) -> String {
 }
 
 fn console_group(side: &Side) -> String {
-    let topic = side.create("console-group", 1, &[]);
+    let topic = side.create("console-group", 1);
     side.fill(&topic, 0, 10);
     let mut seen = String::new();
     for (protocol, isolation) in [("classic", "read_uncommitted"), ("consumer", "read_committed")] {
@@ -212,7 +212,7 @@ fn console_group(side: &Side) -> String {
 }
 
 fn performance(side: &Side) -> String {
-    let topic = side.create("performance", 2, &[]);
+    let topic = side.create("performance", 2);
     let words = ["--topic", &topic, "--num-records", "20000", "--record-size", "100", "--throughput", "-1"];
     let more = ["--command-property", "compression.type=lz4"];
     let said = run(&mut side.tool(PRODUCER_PERFORMANCE, &[&words[..], &more].concat()), LONG).success();

@@ -56,11 +56,25 @@ def results(futures):
     return seen
 
 
-def create(topic, partitions, **settings):
-    new = NewTopic(topic, partitions, 1, config=settings)
+def until(seen):
+    """Waits for what Kafka's controller has decided to be seen on a broker."""
+    deadline = time.monotonic() + LONG
+    while not seen():
+        assert time.monotonic() < deadline, "it is not seen"
+        time.sleep(0.05)
+
+
+def partition_count(client, topic):
+    return len(client.list_topics(topic, timeout=LONG).topics[topic].partitions)
+
+
+def create(topic, partitions):
+    """What `fill` writes is old, and stays."""
+    new = NewTopic(topic, partitions, 1, config={"retention.ms": "-1"})
     client = admin()
     created = results(client.create_topics([new]))
     assert created == {topic: None}, created
+    until(lambda: partition_count(client, topic) == partitions)
     return topic
 
 
@@ -126,6 +140,7 @@ def topics():
     print(results(client.create_topics([NewTopic(topic, 3, 1)])))
     print(results(client.create_topics([NewTopic(topic + "-not-really", 3, 1)], validate_only=True)))
     print(results(client.create_partitions([NewPartitions(topic, 5), NewPartitions(topic + "-missing", 5)])))
+    until(lambda: partition_count(client, topic) == 5)
     metadata = client.list_topics(timeout=LONG)
     assert topic in metadata.topics and topic + "-not-really" not in metadata.topics
     for partition in client.list_topics(topic, timeout=LONG).topics[topic].partitions.values():
@@ -147,12 +162,14 @@ def configs():
     def resource(*entries):
         return ConfigResource(ResourceType.TOPIC, topic, incremental_configs=list(entries))
 
+    def settings():
+        return results(client.describe_configs([ConfigResource(ResourceType.TOPIC, topic)])).popitem()[1]
+
     def show():
-        found = results(client.describe_configs([ConfigResource(ResourceType.TOPIC, topic)]))
-        for entries in found.values():
-            for key in ("cleanup.policy", "max.message.bytes", "message.timestamp.type", "retention.ms"):
-                entry = entries[key]
-                print(key, entry.value, entry.source, entry.is_default, entry.is_read_only, sorted(entry.synonyms))
+        entries = settings()
+        for key in ("cleanup.policy", "max.message.bytes", "message.timestamp.type", "retention.ms"):
+            entry = entries[key]
+            print(key, entry.value, entry.source, entry.is_default, entry.is_read_only, sorted(entry.synonyms))
 
     def entry(key, value, operation):
         return ConfigEntry(key, value, incremental_operation=operation)
@@ -164,6 +181,7 @@ def configs():
         entry("max.message.bytes", None, AlterConfigOpType.DELETE),
     ]
     print(list(results(client.incremental_alter_configs([resource(*changes)])).values()))
+    until(lambda: settings()["retention.ms"].value == "5000000")
     show()
     for wrong in (("no.such.setting", "1"), ("retention.ms", "soon"), ("retention.ms", "-5")):
         print(list(results(client.incremental_alter_configs([resource(entry(*wrong, AlterConfigOpType.SET))])).values()))
@@ -243,7 +261,7 @@ def share_consumer():
 
 
 def offsets():
-    topic = create(name("confluent-offsets"), 2, **{"retention.ms": "-1"})
+    topic = create(name("confluent-offsets"), 2)
     fill(topic, 2, 20)
     consumer = Consumer(config(group_id=topic))
     for at in (0, BEGIN, BEGIN + 4500, BEGIN + 19_000, BEGIN + 19_001):

@@ -39,7 +39,7 @@ fn groups(side: &Side, words: &[&str]) -> String {
 
 /// A group with one member that has read three partitions of ten records.
 fn start(side: &Side, name: &str, protocol: &str) -> (String, Member) {
-    let topic = side.create(&format!("{name}-{protocol}"), 3, &[("retention.ms", "-1")]);
+    let topic = side.create(&format!("{name}-{protocol}"), 3);
     (0..3).for_each(|partition| side.fill(&topic, partition, 10));
     let member = Member::join(side, &topic, &topic, &["--group-protocol", protocol]);
     member.wait_for_records(30);
@@ -124,7 +124,7 @@ fn delete(side: &Side, protocol: &str) -> String {
 
 fn missing(side: &Side) -> String {
     let group = side.name("groups-missing");
-    let topic = side.create("groups-none", 1, &[]);
+    let topic = side.create("groups-none", 1);
     side.fill(&topic, 0, 10);
     let mut seen = String::new();
     for more in [&[][..], &["--members"], &["--state"]] {

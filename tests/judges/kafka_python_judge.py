@@ -15,7 +15,10 @@ def create(name, partitions):
     topic = f"{name}-{RUN}"
     client = KafkaAdminClient(bootstrap_servers=BROKERS)
     client.create_topics([NewTopic(topic, partitions, 1)])
-    assert topic in client.list_topics()
+    deadline = time.monotonic() + LONG
+    while topic not in client.list_topics():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
     client.close()
     return topic
 

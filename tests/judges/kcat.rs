@@ -22,7 +22,7 @@ pub fn checks() -> Vec<Check> {
 }
 
 fn lists(side: &Side) -> String {
-    let topic = side.create("kcat-list", 3, &[]);
+    let topic = side.create("kcat-list", 3);
     let all = side.masked(&run(&mut side.kcat(&["-L"]), LONG).success());
     let (brokers, topics) = all.split_once(" topics:\n").unwrap();
     let ours: Vec<&str> = topics.lines().skip_while(|line| !line.contains(&topic)).take(4).collect();
@@ -63,7 +63,7 @@ fn everything(side: &Side, topic: &str) -> String {
 }
 
 fn produces(side: &Side) -> String {
-    let topic = side.create("kcat-produce", 4, &[]);
+    let topic = side.create("kcat-produce", 4);
     let mut input = String::new();
     for number in 0..1000 {
         // -Z makes null of what is empty.
@@ -82,7 +82,7 @@ fn produces(side: &Side) -> String {
 }
 
 fn compresses(side: &Side) -> String {
-    let topic = side.create("kcat-compress", 1, &[]);
+    let topic = side.create("kcat-compress", 1);
     for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
         let input: String = (0..200).map(|number| format!("{codec} {number} {}\n", "x".repeat(number))).collect();
         let words = ["-P", "-t", &topic, "-z", codec, "-X", "enable.idempotence=true"];
@@ -94,7 +94,7 @@ fn compresses(side: &Side) -> String {
 }
 
 fn large_messages(side: &Side) -> String {
-    let topic = side.create("kcat-large", 1, &[]);
+    let topic = side.create("kcat-large", 1);
     let send = |size: usize| {
         // Without a pattern that a codec could use, there being none.
         let words = ["-P", "-t", &topic, "-X", "message.max.bytes=5000000", "-X", "compression.codec=none"];
@@ -113,7 +113,7 @@ fn large_messages(side: &Side) -> String {
 }
 
 fn reads_ranges(side: &Side) -> String {
-    let topic = side.create("kcat-range", 1, &[("retention.ms", "-1")]);
+    let topic = side.create("kcat-range", 1);
     side.fill(&topic, 0, 20);
     let (from, to) = (format!("s@{}", BEGIN + 4500), format!("e@{}", BEGIN + 8000));
     let mut seen = String::new();
@@ -136,7 +136,7 @@ fn reads_ranges(side: &Side) -> String {
 }
 
 fn queries(side: &Side) -> String {
-    let topic = side.create("kcat-query", 2, &[("retention.ms", "-1")]);
+    let topic = side.create("kcat-query", 2);
     side.fill(&topic, 0, 20);
     side.fill(&topic, 1, 5);
     let mut seen = String::new();
@@ -191,7 +191,7 @@ fn owned(lines: &[String], topic: &str) -> usize {
 }
 
 fn shares(side: &Side, strategy: &str) -> String {
-    let topic = side.create(&format!("kcat-group-{strategy}"), 4, &[]);
+    let topic = side.create(&format!("kcat-group-{strategy}"), 4);
     for partition in 0..4 {
         side.fill(&topic, partition, 10);
     }

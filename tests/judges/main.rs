@@ -12,7 +12,8 @@
 //! ```
 //!
 //! Each check, or each with the text in its name, runs on a `krs broker` and on that Kafka. A check asserts what it can
-//! know, and what it saw on one side must be what it saw on the other. What is missing fails, nothing is skipped.
+//! know, and what it saw on one side must be what it saw on the other; `JUDGES_SHOW=1` prints it. What is missing fails,
+//! nothing is skipped.
 
 mod clients;
 mod groups;

@@ -45,6 +45,7 @@ thread_local! {
 const AT_ONCE: usize = 4;
 const NAME_WIDTH: usize = 68;
 const CELL_WIDTH: usize = 12;
+const MOST_LINES: usize = 30;
 
 /// The rows printed so far.
 #[derive(Default)]
@@ -155,9 +156,14 @@ impl Table {
     }
 }
 
+/// Not the whole of a long text, and nothing of where in Java it came about.
 fn indented(what: &str, text: &str) {
-    for line in text.lines() {
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("at ")).collect();
+    for line in lines.iter().take(MOST_LINES) {
         println!("    {what}: {line}");
+    }
+    if lines.len() > MOST_LINES {
+        println!("    {what}: … {} more lines", lines.len() - MOST_LINES);
     }
 }
 

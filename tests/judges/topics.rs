@@ -56,7 +56,7 @@ fn create_and_describe(side: &Side) -> String {
 }
 
 fn refused(side: &Side) -> String {
-    let (topic, new) = (side.create("topics-there", 1, &[]), side.name("topics-new"));
+    let (topic, new) = (side.create("topics-there", 1), side.name("topics-new"));
     let long = "x".repeat(250);
     let mut seen = String::new();
     for words in [
@@ -81,7 +81,7 @@ fn refused(side: &Side) -> String {
 }
 
 fn partitions(side: &Side) -> String {
-    let topic = side.create("topics-alter", 2, &[]);
+    let topic = side.create("topics-alter", 2);
     let mut seen = String::new();
     for count in ["5", "5", "4"] {
         seen += &topics(side, &["--alter", "--topic", &topic, "--partitions", count]);
@@ -95,7 +95,7 @@ fn partitions(side: &Side) -> String {
 }
 
 fn delete(side: &Side) -> String {
-    let topic = side.create("topics-delete", 1, &[]);
+    let topic = side.create("topics-delete", 1);
     side.fill(&topic, 0, 5);
     let id = || {
         let text = run(&mut side.tool("kafka-topics", &["--describe", "--topic", &topic]), LONG).success();
@@ -114,7 +114,7 @@ fn delete(side: &Side) -> String {
 }
 
 fn topic_configs(side: &Side) -> String {
-    let topic = side.create("configs", 1, &[("retention.ms", "1000000")]);
+    let topic = side.create("configs", 1);
     let topic = ["--entity-type", "topics", "--entity-name", &topic];
     let missing = side.name("configs-missing");
     let missing = ["--entity-type", "topics", "--entity-name", &missing];
@@ -154,7 +154,7 @@ fn broker_configs(side: &Side) -> String {
 }
 
 fn offsets(side: &Side) -> String {
-    let topic = side.create("offsets", 3, &[("retention.ms", "-1")]);
+    let topic = side.create("offsets", 3);
     side.fill(&topic, 0, 20);
     side.fill(&topic, 2, 5);
     let mut seen = String::new();
@@ -173,7 +173,7 @@ fn offsets(side: &Side) -> String {
 }
 
 fn delete_records(side: &Side) -> String {
-    let topic = side.create("delete-records", 2, &[]);
+    let topic = side.create("delete-records", 2);
     side.fill(&topic, 0, 20);
     side.fill(&topic, 1, 5);
     let delete = |offsets: &[(i32, i64)]| {
@@ -185,7 +185,10 @@ fn delete_records(side: &Side) -> String {
         std::fs::write(&file, format!("{{\"partitions\":[{partitions}],\"version\":1}}")).unwrap();
         let said = side.say(DELETE_RECORDS, &["--offset-json-file", file.to_str().unwrap()]);
         std::fs::remove_file(&file).unwrap();
-        said
+        // In no certain order.
+        let mut lines: Vec<&str> = said.lines().collect();
+        lines.sort_unstable();
+        lines.join("\n") + "\n"
     };
     let mut seen = delete(&[(0, 12), (1, -1)]);
     seen += &get_offsets(side, &["--topic", &topic, "--time", "earliest"]);
@@ -247,7 +250,7 @@ fn cluster(side: &Side) -> String {
 }
 
 fn log_dirs(side: &Side) -> String {
-    let topic = side.create("log-dirs", 2, &[]);
+    let topic = side.create("log-dirs", 2);
     side.fill(&topic, 0, 20);
     let said = run(&mut side.tool(LOG_DIRS, &["--describe", "--topic-list", &topic]), LONG).success();
     let json = said.lines().find(|line| line.starts_with('{')).unwrap_or_else(|| panic!("{said}"));

@@ -25,14 +25,14 @@ pub fn checks() -> Vec<Check> {
 }
 
 fn kcat(side: &Side) -> String {
-    let topic = side.create("transaction-kcat", 1, &[]);
+    let topic = side.create("transaction-kcat", 1);
     let words = ["-P", "-t", &topic, "-X", &format!("transactional.id={topic}")];
     let ended = run_with(&mut side.kcat(&words), "in vain\n", LONG);
     ended.code(1).complaint("Transactional Id authorization failed").to_owned()
 }
 
 fn java(side: &Side) -> String {
-    let topic = side.create("transaction-java", 1, &[]);
+    let topic = side.create("transaction-java", 1);
     let words = ["--topic", &topic, "--num-records", "1", "--record-size", "1", "--throughput", "-1"];
     let words = [&words[..], &["--transactional-id", &topic]].concat();
     let ended = run(&mut side.tool(PRODUCER_PERFORMANCE, &words), LONG);

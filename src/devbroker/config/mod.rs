@@ -14,7 +14,7 @@ pub(super) mod property;
 pub(super) mod topics;
 
 use self::levels::{Levels, Values};
-use super::partition::Refused;
+use super::partition::{Refused, Rejected};
 use crate::kafka::protocol::ErrorCode;
 use crate::kafka::protocol::messages::CreatableTopicConfigs;
 use crate::kafka::record::batch::Batch;
@@ -161,30 +161,36 @@ const MIN_LAG: &str = "min.compaction.lag.ms";
 const MAX_LAG: &str = "max.compaction.lag.ms";
 const REMOTE: &str = "remote.storage.enable";
 
+/// So many records at fault are named of one batch.
+const MOST_FAULTS: usize = 10_000;
+
 impl TopicSettings {
     /// Whether the topic takes these records.
     ///
     /// # Errors
-    /// INVALID_RECORD for a missing key, INVALID_TIMESTAMP for a time out of bounds; names the first record at fault.
-    pub(super) fn check_records(&self, batch: &Batch, now: i64) -> Result<(), Refused> {
+    /// INVALID_RECORD for a missing key, INVALID_TIMESTAMP for a time out of bounds; names the records at fault.
+    pub(super) fn check_records(&self, batch: &Batch, now: i64) -> Result<(), Rejected> {
         let earliest = now.saturating_sub(self.timestamp_before_max);
         let latest = now.saturating_add(self.timestamp_after_max);
+        let mut faults = Vec::new();
+        let mut code = ErrorCode::INVALID_RECORD;
         for (record, at) in batch.records().zip(0..) {
+            if faults.len() >= MOST_FAULTS {
+                break;
+            }
             if self.compact && record.key.is_none() {
-                let text = "Compacted topic cannot accept message without key in the topic.".to_owned();
-                return Err(fault(ErrorCode::INVALID_RECORD, at, text));
+                faults.push((at, "Compacted topic cannot accept message without key.".to_owned()));
             }
             if !self.append_time && record.timestamp != -1 && !(earliest..=latest).contains(&record.timestamp) {
-                let text = format!("Timestamp {} of the message is out of range.", record.timestamp);
-                return Err(fault(ErrorCode::INVALID_TIMESTAMP, at, text));
+                faults.push((at, format!("Timestamp {} of message is out of range.", record.timestamp)));
+                code = ErrorCode::INVALID_TIMESTAMP;
             }
         }
-        Ok(())
+        if faults.is_empty() {
+            return Ok(());
+        }
+        Err(Rejected { records: faults, told: true, ..Rejected::new(code, "One or more records have been rejected") })
     }
-}
-
-fn fault(code: ErrorCode, record: i32, text: String) -> Refused {
-    Refused { code, message: Some("One or more records have been rejected".to_owned()), record: Some((record, text)) }
 }
 
 #[cfg(test)]

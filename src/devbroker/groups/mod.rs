@@ -10,6 +10,7 @@
 //! | `consumer/` | groups for which the broker assigns (KIP-848: ConsumerGroupHeartbeat) |
 //! | `assignor.rs` | how the broker does that |
 //! | `offsets.rs` | the positions that a group has stored |
+//! | `positions.rs` | who may store and read them, and how they are kept elsewhere |
 //!
 //! Names and metadata come from the network: there are at most [`MAX_GROUPS`] groups with [`MAX_MEMBERS`] members each,
 //! whose metadata and assignments take up to [`MAX_GROUP_BYTES`]; positions are bounded by the partitions there are.
@@ -18,6 +19,7 @@ mod assignor;
 mod classic;
 mod consumer;
 mod offsets;
+mod positions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -25,6 +27,7 @@ use std::time::{Duration, Instant};
 use self::classic::Classic;
 use self::consumer::Consumers;
 use self::offsets::Offsets;
+use self::positions::noting;
 use super::call::{Client, Promise};
 use super::cluster::random_uuid;
 use super::partition::Refused;
@@ -34,6 +37,7 @@ use crate::kafka::protocol::{ErrorCode, Uuid};
 pub(super) use self::classic::{refused_join, refused_sync};
 pub(super) use self::consumer::check as check_consumer_heartbeat;
 pub(super) use self::offsets::{Changes, Committed, Key};
+pub(super) use self::positions::Position;
 
 /// Groups of a process.
 const MAX_GROUPS: usize = 10_000;
@@ -105,21 +109,6 @@ pub(super) struct Asker<'a> {
     pub(super) client: &'a Client,
 }
 
-/// A position of a group, for keeping it elsewhere.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Position {
-    pub(super) group: String,
-    pub(super) topic: String,
-    pub(super) partition: i32,
-    pub(super) committed: Committed,
-}
-
-impl Position {
-    pub(super) fn key(&self) -> Key {
-        (self.group.clone(), self.topic.clone(), self.partition)
-    }
-}
-
 /// All groups.
 #[derive(Debug)]
 pub(super) struct Groups {
@@ -188,6 +177,14 @@ impl Group {
 }
 
 impl Kind {
+    /// The group as one for which the broker assigns, with the members that it has.
+    fn upgrade(&self, now: Instant, id: &str, topics: &dyn Topics) -> Result<Consumers, Refused> {
+        match self {
+            Kind::Classic(classic) if !classic.is_empty() => Consumers::upgraded(now, id, classic, topics),
+            _ => Ok(Consumers::new()),
+        }
+    }
+
     /// Whether positions in this topic are in use.
     fn is_subscribed_to(&self, topic: &str) -> bool {
         match self {
@@ -213,7 +210,12 @@ impl Groups {
             if group.next_deadline().is_some_and(|deadline| deadline <= now) {
                 match &mut group.kind {
                     Kind::Classic(classic) => classic.tick(now, &self.options),
-                    Kind::Consumers(consumers) => consumers.tick(now, topics),
+                    Kind::Consumers(consumers) => {
+                        consumers.tick(now, topics);
+                        if let Some(classic) = consumers.downgraded(now, &self.options, topics) {
+                            group.kind = Kind::Classic(classic);
+                        }
+                    }
                 }
             }
         }
@@ -229,8 +231,14 @@ impl Groups {
         self.alarm
     }
 
-    /// Notes when this group's next deadline is.
-    fn settle(&mut self, id: &str) {
+    /// Sees to what follows from a call: the group's members may have changed its protocol, and its next deadline may
+    /// be earlier than the timer knows.
+    fn settle(&mut self, now: Instant, topics: &dyn Topics, id: &str) {
+        if let Some(Kind::Consumers(consumers)) = self.by_id.get_mut(id).map(|group| &mut group.kind)
+            && let Some(classic) = consumers.downgraded(now, &self.options, topics)
+        {
+            self.by_id.entry(id.to_owned()).and_modify(|group| group.kind = Kind::Classic(classic));
+        }
         let next = self.by_id.get(id).and_then(Group::next_deadline);
         if next.is_some_and(|next| self.alarm.is_none_or(|alarm| next < alarm)) {
             self.alarm = next;
@@ -241,6 +249,7 @@ impl Groups {
     pub(super) fn join(
         &mut self,
         now: Instant,
+        topics: &dyn Topics,
         asker: &Asker<'_>,
         request: &JoinGroupRequest,
         answer: Promise<JoinGroupResponse>,
@@ -267,25 +276,38 @@ impl Groups {
         }
         match &mut group.kind {
             Kind::Classic(classic) => classic.join(now, &self.options, asker, request, answer),
-            Kind::Consumers(_) => answer.fulfil(refused_join("", ErrorCode::INCONSISTENT_GROUP_PROTOCOL)),
+            Kind::Consumers(consumers) => {
+                let joined = consumers.join(now, &self.options, topics, asker, request);
+                answer.fulfil(joined.unwrap_or_else(|code| refused_join("", code)));
+            }
         }
-        self.settle(id);
+        self.settle(now, topics, id);
     }
 
-    pub(super) fn sync(&mut self, now: Instant, request: &SyncGroupRequest, answer: Promise<SyncGroupResponse>) {
+    pub(super) fn sync(
+        &mut self,
+        now: Instant,
+        topics: &dyn Topics,
+        request: &SyncGroupRequest,
+        answer: Promise<SyncGroupResponse>,
+    ) {
         match self.by_id.get_mut(&request.group_id).map(|group| &mut group.kind) {
             Some(Kind::Classic(classic)) => classic.sync(now, &self.options, request, answer),
-            Some(Kind::Consumers(_)) | None => answer.fulfil(refused_sync(ErrorCode::UNKNOWN_MEMBER_ID)),
+            Some(Kind::Consumers(consumers)) => {
+                answer.fulfil(consumers.sync(now, topics, request).unwrap_or_else(refused_sync));
+            }
+            None => answer.fulfil(refused_sync(ErrorCode::UNKNOWN_MEMBER_ID)),
         }
-        self.settle(&request.group_id);
+        self.settle(now, topics, &request.group_id);
     }
 
-    pub(super) fn heartbeat(&mut self, now: Instant, request: &HeartbeatRequest) -> ErrorCode {
+    pub(super) fn heartbeat(&mut self, now: Instant, topics: &dyn Topics, request: &HeartbeatRequest) -> ErrorCode {
         let code = match self.by_id.get_mut(&request.group_id).map(|group| &mut group.kind) {
             Some(Kind::Classic(classic)) => classic.heartbeat(now, request),
-            Some(Kind::Consumers(_)) | None => ErrorCode::UNKNOWN_MEMBER_ID,
+            Some(Kind::Consumers(consumers)) => consumers.classic_heartbeat(now, request).err().unwrap_or_default(),
+            None => ErrorCode::UNKNOWN_MEMBER_ID,
         };
-        self.settle(&request.group_id);
+        self.settle(now, topics, &request.group_id);
         code
     }
 
@@ -305,30 +327,45 @@ impl Groups {
         let full = self.by_id.len() >= MAX_GROUPS;
         let answer = match self.by_id.get_mut(id).map(|group| &mut group.kind) {
             Some(Kind::Consumers(consumers)) => consumers.heartbeat(now, options, topics, asker, request),
-            Some(Kind::Classic(classic)) if !joins || !classic.is_empty() => {
+            Some(Kind::Classic(_)) if !joins => {
                 let text = format!("Group {id} is not a consumer group.");
                 Err(Refused::new(ErrorCode::GROUP_ID_NOT_FOUND, text))
             }
+            Some(kind @ Kind::Classic(_)) => kind.upgrade(now, id, topics).and_then(|mut consumers| {
+                let answer = consumers.heartbeat(now, options, topics, asker, request)?;
+                if let Kind::Classic(classic) = kind {
+                    classic.turn_away(ErrorCode::REBALANCE_IN_PROGRESS);
+                }
+                *kind = Kind::Consumers(consumers);
+                Ok(answer)
+            }),
             None if !joins => {
-                Err(Refused::new(ErrorCode::GROUP_ID_NOT_FOUND, format!("Consumer group {id} not found.")))
+                let leaves = request.member_epoch < 0;
+                let text =
+                    if leaves { format!("Group {id} not found.") } else { format!("Consumer group {id} not found.") };
+                Err(Refused::new(ErrorCode::GROUP_ID_NOT_FOUND, text))
             }
             None if full => Err(ErrorCode::GROUP_MAX_SIZE_REACHED.into()),
-            Some(Kind::Classic(_)) | None => {
+            None => {
                 let mut consumers = Consumers::new();
-                let answer = consumers.heartbeat(now, options, topics, asker, request);
-                if answer.is_ok() {
-                    let group = self.by_id.entry(id.clone()).or_insert_with(|| Group::classic(now));
-                    group.kind = Kind::Consumers(consumers);
-                }
-                answer
+                consumers.heartbeat(now, options, topics, asker, request).inspect(|_| {
+                    let group = Group { kind: Kind::Consumers(consumers), offsets: Offsets::default() };
+                    self.by_id.insert(id.clone(), group);
+                })
             }
         };
-        self.settle(id);
+        self.settle(now, topics, id);
         answer
     }
 
     /// Takes these members out, and says for each how it went.
-    pub(super) fn leave(&mut self, now: Instant, group: &str, members: &[MemberIdentity]) -> Vec<MemberResponse> {
+    pub(super) fn leave(
+        &mut self,
+        now: Instant,
+        topics: &dyn Topics,
+        group: &str,
+        members: &[MemberIdentity],
+    ) -> Vec<MemberResponse> {
         let unknown = |member: &MemberIdentity| MemberResponse {
             member_id: member.member_id.clone(),
             group_instance_id: member.group_instance_id.clone(),
@@ -336,9 +373,10 @@ impl Groups {
         };
         let answers = match self.by_id.get_mut(group).map(|group| &mut group.kind) {
             Some(Kind::Classic(classic)) => classic.leave(now, &self.options, members),
-            Some(Kind::Consumers(_)) | None => members.iter().map(unknown).collect(),
+            Some(Kind::Consumers(consumers)) => consumers.classic_leave(topics, members),
+            None => members.iter().map(unknown).collect(),
         };
-        self.settle(group);
+        self.settle(now, topics, group);
         answers
     }
 
@@ -349,8 +387,8 @@ impl Groups {
         };
         let listed = self.by_id.iter().map(|(id, group)| {
             let (protocol_type, group_type) = match &group.kind {
-                Kind::Classic(classic) => (classic.protocol_type(), "Classic"),
-                Kind::Consumers(_) => (classic::CONSUMER, "Consumer"),
+                Kind::Classic(classic) => (classic.protocol_type(), "classic"),
+                Kind::Consumers(_) => (classic::CONSUMER, "consumer"),
             };
             ListedGroup {
                 group_id: id.clone(),
@@ -400,136 +438,6 @@ impl Groups {
         Ok(())
     }
 
-    /// Whether the sender of this request may store positions; to a group that is not there yet, it is made.
-    ///
-    /// # Errors
-    /// What it is told in place of it.
-    pub(super) fn check_commit(
-        &mut self,
-        now: Instant,
-        version: i16,
-        request: &OffsetCommitRequest,
-        partitions: impl IntoIterator<Item = (Uuid, i32)>,
-    ) -> Result<(), ErrorCode> {
-        let (id, epoch) = (&request.group_id, request.generation_id_or_member_epoch);
-        if !self.by_id.contains_key(id) {
-            if epoch >= 0 {
-                let unknown = if version >= 9 { ErrorCode::GROUP_ID_NOT_FOUND } else { ErrorCode::ILLEGAL_GENERATION };
-                return Err(unknown);
-            }
-            if self.by_id.len() >= MAX_GROUPS {
-                return Err(ErrorCode::UNKNOWN_SERVER_ERROR);
-            }
-            self.by_id.insert(id.clone(), Group::classic(now));
-        }
-        let instance = request.group_instance_id.as_ref();
-        match self.by_id.get_mut(id).map(|group| &mut group.kind) {
-            Some(Kind::Classic(classic)) => classic.check_commit(now, &request.member_id, instance, epoch)?,
-            Some(Kind::Consumers(consumers)) => {
-                consumers.check_commit(version, &request.member_id, epoch, partitions)?;
-            }
-            None => {}
-        }
-        self.settle(id);
-        Ok(())
-    }
-
-    /// Stores a position for a group that [`check_commit`](Self::check_commit) found in order.
-    ///
-    /// # Errors
-    /// OFFSET_METADATA_TOO_LARGE.
-    pub(super) fn commit(
-        &mut self,
-        now: Instant,
-        request: &OffsetCommitRequest,
-        topic: (&str, Uuid),
-        position: &OffsetCommitRequestPartition,
-    ) -> Result<(), ErrorCode> {
-        let metadata = position.committed_metadata.as_deref();
-        if offsets::is_too_long(metadata) {
-            return Err(ErrorCode::OFFSET_METADATA_TOO_LARGE);
-        }
-        let committed = Committed {
-            offset: position.committed_offset,
-            leader_epoch: position.committed_leader_epoch,
-            metadata: metadata.unwrap_or_default().to_owned(),
-            topic_id: topic.1,
-        };
-        let kept = u64::try_from(request.retention_time_ms).ok().map(Duration::from_millis);
-        if let Some(group) = self.by_id.get_mut(&request.group_id) {
-            if let Some(changes) = &mut self.changes {
-                let key = (request.group_id.clone(), topic.0.to_owned(), position.partition_index);
-                changes.insert(key, Some(committed.clone()));
-            }
-            group.offsets.put(now, topic.0, position.partition_index, committed, kept);
-        }
-        Ok(())
-    }
-
-    /// Whether this member may read positions; anyone may who does not say that it is a member.
-    ///
-    /// # Errors
-    /// UNKNOWN_MEMBER_ID or STALE_MEMBER_EPOCH.
-    pub(super) fn check_fetch(&self, request: &OffsetFetchRequestGroup) -> Result<(), ErrorCode> {
-        match self.by_id.get(&request.group_id).map(|group| &group.kind) {
-            Some(Kind::Classic(_)) | None => Ok(()),
-            Some(Kind::Consumers(consumers)) => {
-                consumers.check_fetch(request.member_id.as_deref(), request.member_epoch)
-            }
-        }
-    }
-
-    /// A stored position.
-    pub(super) fn position(&self, group: &str, topic: (&str, Uuid), partition: i32) -> Option<&Committed> {
-        self.by_id.get(group)?.offsets.get(topic.0, topic.1, partition)
-    }
-
-    /// All stored positions of a group, by topic.
-    pub(super) fn positions(&self, group: &str) -> Vec<(String, Vec<(i32, Committed)>)> {
-        let Some(group) = self.by_id.get(group) else { return Vec::new() };
-        let topics = group.offsets.topics().map(|(topic, partitions)| {
-            (topic.clone(), partitions.map(|(index, committed)| (index, committed.clone())).collect())
-        });
-        topics.collect()
-    }
-
-    /// Whether positions of this group may be deleted; then, whether those in a topic may be.
-    ///
-    /// # Errors
-    /// GROUP_ID_NOT_FOUND or NON_EMPTY_GROUP.
-    pub(super) fn check_delete_positions(&self, group: &str) -> Result<(), ErrorCode> {
-        match &self.by_id.get(group).ok_or(ErrorCode::GROUP_ID_NOT_FOUND)?.kind {
-            Kind::Classic(classic) if !classic.is_empty() && !classic.is_of_consumers() => {
-                Err(ErrorCode::NON_EMPTY_GROUP)
-            }
-            Kind::Classic(_) | Kind::Consumers(_) => Ok(()),
-        }
-    }
-
-    /// Deletes a position, if there is one.
-    ///
-    /// # Errors
-    /// GROUP_SUBSCRIBED_TO_TOPIC.
-    pub(super) fn delete_position(&mut self, id: &str, topic: &str, partition: i32) -> Result<(), ErrorCode> {
-        let Some(group) = self.by_id.get_mut(id) else { return Ok(()) };
-        if group.kind.is_subscribed_to(topic) {
-            return Err(ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC);
-        }
-        noting(&mut self.changes, id, group, |group| group.offsets.remove(topic, partition));
-        Ok(())
-    }
-
-    /// A topic is gone, and with it the positions in it.
-    pub(super) fn topic_deleted(&mut self, topic: &str) {
-        for (id, group) in &mut self.by_id {
-            noting(&mut self.changes, id, group, |group| group.offsets.remove_topic(topic));
-        }
-    }
-
-    pub(super) fn ids(&self) -> impl Iterator<Item = &String> {
-        self.by_id.keys()
-    }
-
     /// The members of a group, by id.
     pub(super) fn members(&self, group: &str) -> BTreeSet<String> {
         match self.by_id.get(group).map(|group| &group.kind) {
@@ -547,72 +455,18 @@ impl Groups {
             Some(Kind::Consumers(consumers)) => consumers.expel(topics, member),
             None => {}
         }
-        self.settle(group);
+        self.settle(now, topics, group);
         known
     }
 
     /// The coordinator of this group is another broker now: members that wait here are sent there.
     pub(super) fn moved(&mut self, group: &str) {
         match self.by_id.get_mut(group).map(|group| &mut group.kind) {
-            Some(Kind::Classic(classic)) => classic.moved(),
+            Some(Kind::Classic(classic)) => classic.turn_away(ErrorCode::NOT_COORDINATOR),
             // Nobody waits there.
             Some(Kind::Consumers(_)) | None => {}
         }
     }
-
-    /// All stored positions of all groups.
-    fn all_positions(&self) -> Vec<Position> {
-        let mut all = Vec::new();
-        for (group, Group { offsets, .. }) in &self.by_id {
-            for (topic, partitions) in offsets.topics() {
-                all.extend(partitions.map(|(partition, committed)| Position {
-                    group: group.clone(),
-                    topic: topic.clone(),
-                    partition,
-                    committed: committed.clone(),
-                }));
-            }
-        }
-        all
-    }
-
-    /// Takes positions over that were kept elsewhere; their time begins now. From now on changes are noted.
-    pub(super) fn restore(&mut self, now: Instant, positions: impl IntoIterator<Item = Position>) {
-        for Position { group, topic, partition, committed } in positions {
-            let group = self.by_id.entry(group).or_insert_with(|| Group::classic(now));
-            group.offsets.put(now, &topic, partition, committed, None);
-        }
-        self.changes = Some(Changes::new());
-    }
-
-    /// Has positions kept elsewhere that changed since that was last done: `keep` is given the changes, and on demand
-    /// all there are. What cannot be kept now comes again.
-    pub(super) fn keep<E>(
-        &mut self,
-        keep: impl FnOnce(&Changes, &dyn Fn() -> Vec<Position>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        match &self.changes {
-            Some(changes) if !changes.is_empty() => keep(changes, &|| self.all_positions())?,
-            _ => return Ok(()),
-        }
-        self.changes = Some(Changes::new());
-        Ok(())
-    }
-}
-
-/// Does something to a group, and notes the positions that it does not have afterwards.
-fn noting<T>(changes: &mut Option<Changes>, id: &str, group: &mut Group, work: impl FnOnce(&mut Group) -> T) -> T {
-    let Some(changes) = changes else { return work(group) };
-    let keys = |group: &Group| -> BTreeSet<Key> {
-        let topics = group.offsets.topics();
-        topics
-            .flat_map(|(topic, partitions)| partitions.map(move |(index, _)| (id.to_owned(), topic.clone(), index)))
-            .collect()
-    };
-    let before = keys(group);
-    let result = work(group);
-    changes.extend(before.difference(&keys(group)).map(|key| (key.clone(), None)));
-    result
 }
 
 /// An id for a member that calls itself so.
@@ -624,3 +478,6 @@ fn new_member_id(prefix: &str) -> String {
 fn millis(ms: i32) -> Duration {
     Duration::from_millis(u64::from(ms.unsigned_abs()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! CreatePartitions: gives topics more partitions.
 
+use std::collections::HashMap;
+
 use super::super::call::{Call, Handler, Reply, Subject};
 use super::super::partition::Refused;
 use super::create_topics::{MOST_PARTITIONS, check_assignment};
@@ -10,14 +12,17 @@ use crate::kafka::protocol::messages::{
 
 impl Handler for CreatePartitionsRequest {
     fn serve(self, call: &Call<'_>) -> Reply<CreatePartitionsResponse> {
+        let mut times: HashMap<&str, usize> = HashMap::new();
+        for asked in &self.topics {
+            *times.entry(&asked.name).or_default() += 1;
+        }
         let mut results: Vec<CreatePartitionsTopicResult> = Vec::new();
         for asked in &self.topics {
-            if results.iter().any(|result| result.name == asked.name) {
-                continue;
-            }
-            let outcome = match self.topics.iter().filter(|other| other.name == asked.name).count() {
-                1 => grow(call, asked, self.validate_only),
-                _ => Err(Refused::new(ErrorCode::INVALID_REQUEST, "Duplicate topic name.")),
+            let outcome = match times.remove(asked.name.as_str()) {
+                // Answered already.
+                None => continue,
+                Some(1) => grow(call, asked, self.validate_only),
+                Some(_) => Err(Refused::new(ErrorCode::INVALID_REQUEST, "Duplicate topic name.")),
             };
             results.push(told(&asked.name, outcome));
         }

@@ -1,5 +1,6 @@
 //! DeleteTopics: takes topics away, by name or by id.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::super::call::{Call, Handler, Reply, Subject};
@@ -16,14 +17,17 @@ const BY_ID: i16 = 6;
 impl Handler for DeleteTopicsRequest {
     fn serve(self, call: &Call<'_>) -> Reply<DeleteTopicsResponse> {
         let asked = self.asked(call.version);
-        let mut responses = Vec::new();
-        for (at, state) in asked.iter().enumerate() {
-            if asked[..at].contains(state) && *state != DeleteTopicState::default() {
-                // Answered already.
+        let mut times: HashMap<Named<'_>, usize> = HashMap::new();
+        for state in &asked {
+            *times.entry(named(state)).or_default() += 1;
+        }
+        let (mut responses, mut answered) = (Vec::new(), HashSet::new());
+        for state in &asked {
+            if !answered.insert(named(state)) && *state != DeleteTopicState::default() {
                 continue;
             }
-            let times = asked.iter().filter(|other| *other == state).count();
-            let found = find(call.cluster, state, times).and_then(|topic| unambiguous(&asked, state, topic));
+            let found = find(call.cluster, state, times[&named(state)]);
+            let found = found.and_then(|topic| unambiguous(&times, state, topic));
             let deleted = found.and_then(|topic| match call.cluster.delete_topic(&topic) {
                 Ok(()) => Ok(topic),
                 Err(refused) => Err(Refusal::Told(refused)),
@@ -59,7 +63,7 @@ impl Handler for DeleteTopicsRequest {
     }
 
     fn topic_ids(&self) -> Vec<Uuid> {
-        self.topics.iter().map(|topic| topic.topic_id).collect()
+        self.topics.iter().filter(|topic| topic.name.is_none()).map(|topic| topic.topic_id).collect()
     }
 }
 
@@ -71,6 +75,13 @@ impl DeleteTopicsRequest {
         let named = self.topic_names.iter();
         named.map(|name| DeleteTopicState { name: Some(name.clone()), topic_id: Uuid::ZERO }).collect()
     }
+}
+
+/// How a request names a topic.
+type Named<'a> = (Option<&'a str>, Uuid);
+
+fn named(state: &DeleteTopicState) -> Named<'_> {
+    (state.name.as_deref(), state.topic_id)
 }
 
 type Found = Result<Arc<Topic>, Refusal>;
@@ -96,13 +107,12 @@ fn find(cluster: &Cluster, asked: &DeleteTopicState, times: usize) -> Found {
 }
 
 /// One topic may not be told by its name and by its id: then the name is refused, and the id not answered, as in Kafka.
-fn unambiguous(all: &[DeleteTopicState], asked: &DeleteTopicState, topic: Arc<Topic>) -> Found {
-    let by_name = DeleteTopicState { name: Some(topic.name.clone()), topic_id: Uuid::ZERO };
-    let by_id = DeleteTopicState { name: None, topic_id: topic.id };
-    if !(all.contains(&by_name) && all.contains(&by_id)) {
+fn unambiguous(times: &HashMap<Named<'_>, usize>, asked: &DeleteTopicState, topic: Arc<Topic>) -> Found {
+    let (by_name, by_id) = ((Some(topic.name.as_str()), Uuid::ZERO), (None, topic.id));
+    if !(times.contains_key(&by_name) && times.contains_key(&by_id)) {
         return Ok(topic);
     }
-    if *asked == by_id {
+    if named(asked) == by_id {
         return Err(Refusal::Untold);
     }
     let text = "The provided topic name maps to an ID that was already supplied.";

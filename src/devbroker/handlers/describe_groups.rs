@@ -8,7 +8,7 @@ use crate::kafka::protocol::messages::{DescribeGroupsRequest, DescribeGroupsResp
 const NOT_FOUND: i16 = 6;
 
 /// What one may do where nobody is refused anything: each operation that Kafka knows for the resource, as a bit.
-pub(super) const GROUP_OPERATIONS: i32 = 0b0000_0101_0000_1000;
+pub(super) const GROUP_OPERATIONS: i32 = 0b1101_0100_1000;
 
 impl Handler for DescribeGroupsRequest {
     fn serve(self, call: &Call<'_>) -> Reply<DescribeGroupsResponse> {

@@ -60,7 +60,7 @@ impl ElectLeadersRequest {
         let partition =
             topic.partition(index).ok_or_else(|| unknown(format!("No such partition as {name}-{index}")))?;
         let (up, _) = call.cluster.ids();
-        let mut state = partition.state();
+        let state = partition.state();
         let preferred = state.replicas.first().copied();
         let needed = match self.election_type {
             PREFERRED => state.leader != preferred,
@@ -77,7 +77,8 @@ impl ElectLeadersRequest {
         };
         let next = preferred.filter(|node| up.contains(node) && state.in_sync.contains(node));
         let next = next.ok_or_else(|| Refused::new(otherwise, otherwise.description()))?;
-        state.lead(Some(next));
+        drop(state);
+        call.cluster.while_up(next, || partition.state().lead(Some(next)));
         Ok(())
     }
 }

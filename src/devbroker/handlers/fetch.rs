@@ -1,11 +1,14 @@
 //! Fetch: reads batches, and waits for them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::call::{Call, Handler, Reply, Subject, Woken};
 use super::super::cluster::Topic;
+use super::super::log::Log;
 use super::super::partition::Partition;
+use super::super::server::IDLE;
 use super::super::sessions::{Key, Plan, Want};
 use super::produce::leader;
 use crate::kafka::protocol::messages::{
@@ -18,16 +21,16 @@ use crate::sync::lock;
 const MAX_BYTES: i32 = 57_671_680;
 /// From this version on topics are known by their id only.
 const BY_ID: i16 = 13;
-/// From this version on an answer says where a new leader is.
-const TELLS_ENDPOINTS: i16 = 16;
-/// From this version on an answer says who leads.
-const TELLS_LEADER: i16 = 12;
+/// From this version on an answer says who leads, if it is somebody else.
+const TELLS_LEADER: i16 = 16;
 /// In answers with an error.
 const UNKNOWN: i64 = -1;
 
 impl Handler for FetchRequest {
     fn serve(self, call: &Call<'_>) -> Reply<FetchResponse> {
-        let until = Instant::now() + Duration::from_millis(u64::try_from(self.max_wait_ms).unwrap_or(0));
+        // No longer than an idle connection lasts: nobody tells when the client has gone.
+        let wait = Duration::from_millis(u64::try_from(self.max_wait_ms).unwrap_or(0)).min(IDLE.1);
+        let until = Instant::now() + wait;
         let plan = match self.plan(call) {
             Ok(plan) => plan,
             Err(error_code) => return Reply::Answer(FetchResponse { error_code, ..Default::default() }),
@@ -71,7 +74,8 @@ impl FetchRequest {
                 let want = Want {
                     offset: asked.fetch_offset,
                     max_bytes: asked.partition_max_bytes,
-                    leader_epoch: asked.current_leader_epoch,
+                    // Any negative epoch is unknown.
+                    leader_epoch: asked.current_leader_epoch.max(-1),
                     last_epoch: asked.last_fetched_epoch,
                 };
                 (key(&topic.topic, topic.topic_id, asked.partition), want)
@@ -81,19 +85,39 @@ impl FetchRequest {
             topic.partitions.iter().map(move |index| key(&topic.topic, topic.topic_id, *index))
         });
         let forgotten: Vec<Key> = forgotten.collect();
+        // Of a partition that is named twice the last wish counts, in the place of the first.
+        let mut wanted: Vec<(Key, Want)> = Vec::new();
+        let mut places = HashMap::new();
+        for (key, want) in asked {
+            match places.get(&key) {
+                Some(place) => wanted[*place] = (key, want),
+                None => {
+                    places.insert(key.clone(), wanted.len());
+                    wanted.push((key, want));
+                }
+            }
+        }
         let mut sessions = lock(&call.cluster.sessions);
         sessions.plan(
             call.node,
             (self.session_id, self.session_epoch),
             call.version >= BY_ID,
-            asked.collect(),
+            wanted,
             &forgotten,
             Instant::now(),
         )
     }
 
+    /// Whether another broker asks, which has no replica here to fill.
+    fn is_follower(&self) -> bool {
+        self.replica_id >= 0 || self.replica_state.replica_id >= 0
+    }
+
     /// Waits until there is enough to read, something is wrong, or the time is over. `false` if the connection ends.
     fn wait(&self, call: &Call<'_>, places: &[Place], until: Instant) -> bool {
+        if places.is_empty() || self.is_follower() {
+            return true;
+        }
         let enough = usize::try_from(self.min_bytes.min(self.max_bytes).min(MAX_BYTES)).unwrap_or(0);
         loop {
             let mut available = 0;
@@ -122,13 +146,16 @@ impl FetchRequest {
         let mut last = None;
         for (key, place) in plan.partitions.iter().map(|(key, _)| key).zip(places) {
             let mut data = place.read(call, left, empty);
+            if self.is_follower() && place.partition.is_ok() {
+                data = failed(key.index, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+            }
             let size = data.records.as_ref().map_or(0, |records| records.len());
             if size > 0 {
                 (empty, last) = (false, Some(key));
                 left = left.saturating_sub(size);
             }
-            // Null where it was not asked for.
-            if self.isolation_level == 0 {
+            // Null where it was not asked for, but for what is not there.
+            if self.isolation_level == 0 && place.partition.is_ok() {
                 data.aborted_transactions = None;
             }
             if call.version >= TELLS_LEADER
@@ -159,9 +186,8 @@ impl FetchRequest {
         if let Some(key) = last {
             lock(&call.cluster.sessions).ended_at(plan.session, key);
         }
-        if call.version < TELLS_ENDPOINTS {
-            endpoints.clear();
-        }
+        // Where this very broker is, the client knows.
+        endpoints.retain(|node| node.node_id != call.node);
         FetchResponse { session_id: plan.session, responses, node_endpoints: endpoints, ..Default::default() }
     }
 }
@@ -199,7 +225,7 @@ impl Place {
         if !(state.log.start()..=state.log.end()).contains(&self.want.offset) {
             return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
         }
-        if self.diverging(&state.log, state.leader_epoch).is_some() {
+        if self.diverging(&state.log, state.leader_epoch)?.is_some() {
             // There is something to tell at once.
             return Err(ErrorCode::NONE);
         }
@@ -221,6 +247,9 @@ impl Place {
         if state.gone {
             return failed(self.index, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
         }
+        if self.want.max_bytes < 0 {
+            return failed(self.index, ErrorCode::UNKNOWN_SERVER_ERROR);
+        }
         let log = &state.log;
         if !(log.start()..=log.end()).contains(&self.want.offset) {
             return failed(self.index, ErrorCode::OFFSET_OUT_OF_RANGE);
@@ -234,9 +263,13 @@ impl Place {
             records: Some(Bytes::default()),
             ..Default::default()
         };
-        if let Some(diverging) = self.diverging(log, state.leader_epoch) {
-            data.diverging_epoch = diverging;
-            return data;
+        match self.diverging(log, state.leader_epoch) {
+            Ok(None) => {}
+            Ok(Some(diverging)) => {
+                data.diverging_epoch = diverging;
+                return data;
+            }
+            Err(code) => return failed(self.index, code),
         }
         let limit = usize::try_from(self.want.max_bytes).unwrap_or(0).min(left);
         // Its first batch comes whole, however large, if nothing else came before it.
@@ -247,13 +280,16 @@ impl Place {
     }
 
     /// Whether the client's log has parted from this one, and where (KIP-595).
-    fn diverging(&self, log: &super::super::log::Log, current: i32) -> Option<EpochEndOffset> {
+    ///
+    /// # Errors
+    /// OFFSET_OUT_OF_RANGE for an epoch that never was.
+    fn diverging(&self, log: &Log, current: i32) -> Result<Option<EpochEndOffset>, ErrorCode> {
         let last = self.want.last_epoch;
         if last < 0 {
-            return None;
+            return Ok(None);
         }
-        let (epoch, end_offset) = log.end_of_epoch(last, current).unwrap_or((-1, -1));
-        (epoch < last || end_offset < self.want.offset).then_some(EpochEndOffset { epoch, end_offset })
+        let (epoch, end_offset) = log.end_of_epoch(last, current).ok_or(ErrorCode::OFFSET_OUT_OF_RANGE)?;
+        Ok((epoch < last || end_offset < self.want.offset).then_some(EpochEndOffset { epoch, end_offset }))
     }
 }
 

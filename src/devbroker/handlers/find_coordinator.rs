@@ -6,6 +6,7 @@ use crate::kafka::protocol::messages::{Coordinator, FindCoordinatorRequest, Find
 
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
+const SHARE: i8 = 2;
 
 impl Handler for FindCoordinatorRequest {
     fn serve(self, call: &Call<'_>) -> Reply<FindCoordinatorResponse> {
@@ -16,18 +17,19 @@ impl Handler for FindCoordinatorRequest {
                     node_id: node.id,
                     host: node.host,
                     port: i32::from(node.port),
+                    error_message: Some(words(call, GROUP, ErrorCode::NONE)),
                     ..Default::default()
                 },
-                None => unavailable(key, ErrorCode::COORDINATOR_NOT_AVAILABLE),
+                None => unavailable(call, self.key_type, key, ErrorCode::COORDINATOR_NOT_AVAILABLE),
             },
-            TRANSACTION => unavailable(key, ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
-            _ => unavailable(key, ErrorCode::INVALID_REQUEST),
+            TRANSACTION => unavailable(call, self.key_type, key, ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
+            _ => unavailable(call, self.key_type, key, ErrorCode::INVALID_REQUEST),
         };
         Reply::Answer(answer(call, self.keys(call).map(find).collect()))
     }
 
     fn refuse(&self, call: &Call<'_>, code: ErrorCode) -> FindCoordinatorResponse {
-        answer(call, self.keys(call).map(|key| unavailable(key, code)).collect())
+        answer(call, self.keys(call).map(|key| unavailable(call, self.key_type, key, code)).collect())
     }
 
     fn subject(&self) -> Subject<'_> {
@@ -49,17 +51,24 @@ impl FindCoordinatorRequest {
     }
 }
 
-fn unavailable(key: &str, error_code: ErrorCode) -> Coordinator {
-    let message = match error_code {
-        ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED => "the development broker has no transactions",
-        code => code.description(),
-    };
+/// From version 4 on Kafka says nothing with a code, unless the kind of the key is none.
+fn words(call: &Call<'_>, key_type: i8, code: ErrorCode) -> String {
+    let known = (GROUP..=SHARE).contains(&key_type);
+    match code {
+        ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED => "the development broker has no transactions".to_owned(),
+        _ if call.version > LAST_SINGLE && known => String::new(),
+        ErrorCode::NONE => code.to_string(),
+        code => code.description().to_owned(),
+    }
+}
+
+fn unavailable(call: &Call<'_>, key_type: i8, key: &str, error_code: ErrorCode) -> Coordinator {
     Coordinator {
         key: key.to_owned(),
         node_id: -1,
         port: -1,
         error_code,
-        error_message: Some(message.to_owned()),
+        error_message: Some(words(call, key_type, error_code)),
         ..Default::default()
     }
 }

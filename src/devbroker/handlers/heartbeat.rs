@@ -7,7 +7,7 @@ use crate::kafka::protocol::messages::{HeartbeatRequest, HeartbeatResponse};
 impl Handler for HeartbeatRequest {
     fn serve(self, call: &Call<'_>) -> Reply<HeartbeatResponse> {
         let error_code = match call.check_group(&self.group_id) {
-            Ok(()) => call.cluster.with_groups(|groups, now| groups.heartbeat(now, &self)),
+            Ok(()) => call.cluster.with_groups(|groups, now| groups.heartbeat(now, call.cluster, &self)),
             Err(code) => code,
         };
         Reply::Answer(self.refuse(call, error_code))

@@ -6,6 +6,10 @@ use crate::kafka::protocol::messages::{InitProducerIdRequest, InitProducerIdResp
 
 impl Handler for InitProducerIdRequest {
     fn serve(self, call: &Call<'_>) -> Reply<InitProducerIdResponse> {
+        let half = (self.producer_id == -1) != (self.producer_epoch == -1);
+        if half || self.transactional_id.as_ref().is_some_and(String::is_empty) {
+            return Reply::Answer(self.refuse(call, ErrorCode::INVALID_REQUEST));
+        }
         if self.transactional_id.is_some() {
             return Reply::Answer(self.refuse(call, ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED));
         }

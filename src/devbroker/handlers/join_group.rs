@@ -17,7 +17,7 @@ impl Handler for JoinGroupRequest {
             self.rebalance_timeout_ms = self.session_timeout_ms;
         }
         let (answer, promised) = promise(call.doorbell);
-        call.cluster.with_groups(|groups, now| groups.join(now, &call.asker(), &self, answer));
+        call.cluster.with_groups(|groups, now| groups.join(now, call.cluster, &call.asker(), &self, answer));
         promised.wait().map(|response| for_version(call.version, response))
     }
 

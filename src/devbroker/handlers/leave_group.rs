@@ -17,7 +17,7 @@ impl Handler for LeaveGroupRequest {
             let member_id = std::mem::take(&mut self.member_id);
             self.members = vec![MemberIdentity { member_id, ..Default::default() }];
         }
-        let members = call.cluster.with_groups(|groups, now| groups.leave(now, &self.group_id, &self.members));
+        let members = call.cluster.with_groups(|groups, now| groups.leave(now, call.cluster, &self.group_id, &self.members));
         Reply::Answer(match single {
             true => self.refuse(call, members.first().map(|member| member.error_code).unwrap_or_default()),
             false => LeaveGroupResponse { members, ..Default::default() },

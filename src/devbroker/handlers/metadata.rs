@@ -1,5 +1,7 @@
 //! Metadata: the brokers, and who leads what.
 
+use std::collections::HashSet;
+
 use super::super::call::{Call, Handler, Reply, Subject};
 use super::super::cluster::{Cluster, Topic, Wanted, bad_topic_name, is_internal};
 use super::super::config::TopicConfig;
@@ -71,14 +73,15 @@ impl MetadataRequest {
             return Ok(cluster.topics().iter().map(|topic| described(cluster, topic)).collect());
         };
         let (mut ids, mut names) = (Vec::new(), Vec::new());
+        let (mut ids_seen, mut names_seen) = (HashSet::new(), HashSet::new());
         for topic in asked {
             if call.version < BY_ID && (topic.topic_id != Uuid::ZERO || topic.name.is_none()) {
                 return Err(ErrorCode::INVALID_REQUEST);
             }
-            if topic.topic_id != Uuid::ZERO && !ids.contains(&topic.topic_id) {
+            if topic.topic_id != Uuid::ZERO && ids_seen.insert(topic.topic_id) {
                 ids.push(topic.topic_id);
             }
-            if let Some(name) = topic.name.as_deref().filter(|name| !names.contains(name)) {
+            if let Some(name) = topic.name.as_deref().filter(|name| names_seen.insert(*name)) {
                 names.push(name);
             }
         }

@@ -25,9 +25,11 @@ impl Handler for OffsetCommitRequest {
                 Ok(())
             } else {
                 call.check_coordinator(&self.group_id)
-                    .and_then(|()| groups.check_commit(now, call.version, &self, there))
+                    .and_then(|()| groups.check_commit(now, call.cluster, call.version, &self, there))
             };
-            let topics = named.into_iter().map(|(topic, named)| {
+            // A topic that is there and of which nothing is said is not answered either.
+            let asked = named.into_iter().filter(|(topic, named)| named.found.is_err() || !topic.partitions.is_empty());
+            let topics = asked.map(|(topic, named)| {
                 answered(topic, |at| {
                     let position = &topic.partitions[at];
                     named.check(position.partition_index)?;

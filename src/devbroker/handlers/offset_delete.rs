@@ -16,8 +16,11 @@ impl Handler for OffsetDeleteRequest {
             if let Err(code) = groups.check_delete_positions(&self.group_id) {
                 return self.refuse(call, code);
             }
-            let topics = self.topics.iter().map(|topic| {
-                let there = call.cluster.find(&topic.name).map_or(0, |found| found.partitions);
+            let found = self.topics.iter().map(|topic| (topic, call.cluster.find(&topic.name)));
+            // A topic that is there and of which nothing is said is not answered either.
+            let asked = found.filter(|(topic, found)| found.is_none() || !topic.partitions.is_empty());
+            let topics = asked.map(|(topic, found)| {
+                let there = found.map_or(0, |found| found.partitions);
                 let partitions = topic.partitions.iter().map(|partition| {
                     let partition_index = partition.partition_index;
                     let outcome = if (0..there).contains(&partition_index) {

@@ -17,7 +17,7 @@ impl Handler for SyncGroupRequest {
             return Reply::Answer(refused_sync(code));
         }
         let (answer, promised) = promise(call.doorbell);
-        call.cluster.with_groups(|groups, now| groups.sync(now, &self, answer));
+        call.cluster.with_groups(|groups, now| groups.sync(now, call.cluster, &self, answer));
         promised.wait()
     }
 

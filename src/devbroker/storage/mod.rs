@@ -172,7 +172,9 @@ impl Storage {
     /// Forces onto the disk what is not part of a partition, and lets go of the directory.
     pub(super) fn close(&self) {
         let journal = lock(&self.journal);
-        let _ = self.noted(journal.path(), journal.sync());
+        let _ = self.noted(journal.path(), journal.sync().and_then(|()| sync_parent(journal.path())));
+        // It names the directories of the partitions.
+        let _ = self.noted(self.path(), File::open(self.path()).and_then(|directory| directory.sync_all()));
         self.directory.unlock();
     }
 

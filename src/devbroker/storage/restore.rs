@@ -17,26 +17,22 @@ use crate::kafka::record::batch::Header;
 const BUFFER: usize = 64 << 10;
 
 /// Fills an empty partition with what its files hold, and makes them the ones that it writes to. `grown` hears of the
-/// memory of each batch, outside of the partition's lock, and may drop old ones. Returns the largest producer id seen.
+/// memory of each batch, outside of the partition's lock, and may drop old ones.
 ///
 /// A file that breaks off, or holds something else than the batches that follow, ends the log there.
 ///
 /// # Errors
 /// The disk cannot be read, or what is broken cannot be cut off.
-pub(in crate::devbroker) fn restore(
-    partition: &Partition,
-    mut files: Files,
-    grown: impl FnMut(usize),
-) -> Result<Option<i64>> {
+pub(in crate::devbroker) fn restore(partition: &Partition, mut files: Files, grown: impl FnMut(usize)) -> Result<()> {
     let directory = files.directory().to_owned();
     let found = files.found().map_err(|error| cannot("read", &directory, &error))?;
     let mut state = partition.state();
     state.files = Some(files);
-    let Some((checkpoint, bases)) = found else { return Ok(None) };
+    let Some((checkpoint, bases)) = found else { return Ok(()) };
     let mut end = bases.first().copied().unwrap_or(checkpoint.log_start);
     state.log.begin_at(end, &checkpoint.epochs);
     drop(state);
-    let mut reading = Reading { partition, start: checkpoint.log_start, producer: None, grown };
+    let mut reading = Reading { partition, start: checkpoint.log_start, grown };
     let mut whole = true;
     for base in bases {
         let path = path(&directory, base);
@@ -55,20 +51,17 @@ pub(in crate::devbroker) fn restore(
             log::warn!("{} is cut off at byte {}, offset {end}: {why}", path.display(), done.size);
         }
     }
-    let producer = reading.producer;
     let mut state = partition.state();
     state.log.settle(checkpoint.log_start);
     state.leader_epoch = checkpoint.leader_epoch.max(state.log.last_epoch());
     state.trim();
-    Ok(producer)
+    Ok(())
 }
 
 struct Reading<'a, G> {
     partition: &'a Partition,
     /// What lies before is not in the log any more.
     start: i64,
-    /// The largest id seen.
-    producer: Option<i64>,
     grown: G,
 }
 
@@ -96,7 +89,6 @@ impl<G: FnMut(usize)> Reading<'_, G> {
     /// Adds a batch to the log, and returns the memory it takes.
     fn take(&mut self, bytes: Bytes, header: &Header, written_at: i64) -> usize {
         let last_offset = header.base_offset + i64::from(header.last_offset_delta);
-        self.producer = self.producer.max(Some(header.producer_id).filter(|id| *id >= 0));
         let mut state = self.partition.state();
         state.producers.note(header, header.base_offset, now_ms());
         if last_offset < self.start {

@@ -25,6 +25,7 @@ struct Sizes {
 /// A client has few connections; `small` is room for every answer but a fetch.
 const ANSWERS: Sizes = Sizes { small: 16 << 10, kept: 6, largest_kept: 16 << 20 };
 /// A broker has many, most of them idle.
+#[cfg(feature = "devbroker")]
 const REQUESTS: Sizes = Sizes { small: 1 << 10, kept: 1, largest_kept: 2 << 20 };
 
 /// Why no frame came.
@@ -59,6 +60,7 @@ impl FrameReader {
     }
 
     /// For a broker, which reads requests of up to `limit` bytes.
+    #[cfg(feature = "devbroker")]
     pub(crate) fn of_requests(stream: Stream, limit: usize) -> Self {
         Self::with(stream, limit, &REQUESTS)
     }

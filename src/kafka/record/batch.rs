@@ -304,14 +304,20 @@ pub(crate) fn max_timestamp(batch: &[u8]) -> i64 {
     i64::from_be_bytes(array(batch, field::MAX_TIMESTAMP))
 }
 
+/// Sets the latest timestamp of a whole batch, and its checksum.
+#[cfg(feature = "devbroker")]
+pub(crate) fn set_max_timestamp(batch: &mut [u8], timestamp: i64) {
+    put(batch, field::MAX_TIMESTAMP, timestamp.to_be_bytes());
+    let crc = checksum(batch);
+    put(batch, field::CRC, crc.to_be_bytes());
+}
+
 /// Replaces the timestamps of a whole batch by the time of its appending, as its checksum then says too.
 #[cfg(feature = "devbroker")]
 pub(crate) fn set_append_time(batch: &mut [u8], timestamp: i64) {
     let attributes = i16::from_be_bytes(array(batch, field::ATTRIBUTES)) | LOG_APPEND_TIME;
     put(batch, field::ATTRIBUTES, attributes.to_be_bytes());
-    put(batch, field::MAX_TIMESTAMP, timestamp.to_be_bytes());
-    let crc = checksum(batch);
-    put(batch, field::CRC, crc.to_be_bytes());
+    set_max_timestamp(batch, timestamp);
 }
 
 /// Writes a field of a batch that is at least `HEADER_LEN` long.

@@ -123,8 +123,11 @@ fn alter(player: &mut Player, version: i16, node: i32) {
     ask(player, "a kind of resource that does not exist", request(99, "x", &[], true));
 }
 
+/// Settings and their values.
+type Settings<'a> = &'a [(&'a str, Option<&'a str>)];
+
 /// What no topic can be set to.
-const REFUSED: &[(&str, &[(&str, Option<&str>)])] = &[
+const REFUSED: &[(&str, Settings<'_>)] = &[
     ("a setting that does not exist", &[("no.such.config", Some("1"))]),
     ("a setting that is no number", &[("retention.ms", Some("long"))]),
     ("a setting out of range", &[("max.message.bytes", Some("-7"))]),

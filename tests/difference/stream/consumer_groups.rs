@@ -23,6 +23,10 @@ pub fn play(player: &mut Player) {
         two_members(player, version, &consumed);
         static_member(player, version, &consumed);
         mixed(player, version, &consumed);
+        growing(player, version);
+        if version >= 1 {
+            by_pattern(player, version, &consumed);
+        }
     }
 }
 
@@ -409,4 +413,55 @@ fn mixed(player: &mut Player, version: i16, consumed: &Topic) {
     player.quietly(leave, &classic.leave(leave, &joined.member_id, None));
     member.ask(player, "mixed", "joins a classic group without members", &member.joining());
     member.ask(player, "mixed", "leaves what was a classic group", &member.beat(-1));
+}
+
+/// The topic gets more partitions, and nobody has to say so.
+fn growing(player: &mut Player, version: i16) {
+    let topic = topic(player, &format!("growing-{version}"), 1, &[]);
+    player.mask.know_text(&topic.name, "topic");
+    player.mask.know_id(topic.id, "id");
+    let group = Group::new(player, "consumer-growing", version);
+    assign_at_once(player, &group);
+    let mut member = Member::new(&group, "somebody", &topic);
+    member.ask(player, "growing", "joins", &member.joining());
+    settle(player, &mut [&mut member]);
+    let more = CreatePartitionsTopic { name: topic.name.clone(), count: 3, assignments: None };
+    player.quietly(3, &CreatePartitionsRequest { topics: vec![more], timeout_ms: 20_000, validate_only: false });
+    await_partitions(player, &mut member, 3);
+    describe(player, "growing, with all the partitions", version, &[&group.id]);
+    member.ask(player, "growing", "leaves", &member.beat(-1));
+}
+
+/// A member that subscribes by a regular expression.
+fn by_pattern(player: &mut Player, version: i16, consumed: &Topic) {
+    let group = Group::new(player, "consumer-pattern", version);
+    assign_at_once(player, &group);
+    let mut member = Member::new(&group, "somebody", consumed);
+    let joining = ConsumerGroupHeartbeatRequest {
+        subscribed_topic_names: None,
+        subscribed_topic_regex: Some(format!("cons.*{}", &consumed.name["consumed".len()..])),
+        ..member.joining()
+    };
+    member.ask_early(player, "pattern", "joins", &joining);
+    await_partitions(player, &mut member, 4);
+    // How many epochs that took depends on when the broker has looked for topics.
+    let request = ConsumerGroupDescribeRequest { group_ids: vec![group.id.clone()], ..Default::default() };
+    player.ask_part("pattern, with all the partitions", version, &request, |answer| {
+        for group in &mut answer.groups {
+            group.group_epoch = group.group_epoch.min(1);
+            group.assignment_epoch = group.assignment_epoch.min(1);
+            group.members.iter_mut().for_each(|member| member.member_epoch = member.member_epoch.min(1));
+        }
+    });
+    member.ask(player, "pattern", "leaves", &member.beat(-1));
+}
+
+/// Has the member heartbeat until it owns so many partitions and nothing changes any more.
+fn await_partitions(player: &mut Player, member: &mut Member, count: usize) {
+    player.until(|player| {
+        let answer = player.quietly(member.version, &member.owning(&member.owned));
+        member.follow(&answer);
+        member.owned.len() == count
+    });
+    settle(player, &mut [member]);
 }

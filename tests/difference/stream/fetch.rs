@@ -120,9 +120,13 @@ fn sessions(player: &mut Player, version: i16) {
         |session_id, session_epoch, request: FetchRequest| FetchRequest { session_id, session_epoch, ..request };
     let nothing = || FetchRequest { topics: vec![], ..of(log, &[]) };
 
-    let mut id = 0;
-    player.ask_part("session: opened", version, &within(0, 0, of(log, &[(0, 0), (1, 0)])), |answer| id = taken(answer));
-    player.mask.know_number("session_id", id.into(), "session");
+    let open = |player: &mut Player, title: &str, name: &str, request: FetchRequest| {
+        let answer = player.ask_known(&format!("session: {title}"), version, &request, |player, answer| {
+            player.mask.know_number("session_id", answer.session_id.into(), name);
+        });
+        answer.session_id
+    };
+    let id = open(player, "opened", "session", within(0, 0, of(log, &[(0, 0), (1, 0)])));
     let ask = |player: &mut Player, title: &str, request: FetchRequest| {
         player.ask(&format!("session: {title}"), version, &request);
     };
@@ -151,29 +155,18 @@ fn sessions(player: &mut Player, version: i16) {
     ask(player, "an epoch that was", within(id, 3, nothing()));
     ask(player, "an epoch that is not yet", within(id, 20, nothing()));
     ask(player, "after the wrong epochs", within(id, 15, nothing()));
-    ask(player, "an id that does not exist", within(if id == 7 { 8 } else { 7 }, 1, nothing()));
+    ask(player, "an id that does not exist", within(id.checked_add(1).unwrap_or(1), 1, nothing()));
     ask(player, "no id, but an epoch", within(0, 1, of(log, &[(0, 0)])));
     ask(player, "closed", within(id, -1, of(log, &[(0, 0)])));
     ask(player, "after it was closed", within(id, 16, nothing()));
     ask(player, "closed again", within(id, -1, nothing()));
-    let next = player.quietly(version, &within(0, 0, of(log, &[(0, 0)]))).session_id;
-    let mut newest = 0;
-    player.ask_part("session: replaced by a new one", version, &within(next, 0, of(log, &[(0, 0)])), |answer| {
-        newest = taken(answer);
-    });
-    ask(player, "the replaced one", within(next, 1, nothing()));
-    player.mask.know_number("session_id", newest.into(), "newest session");
-    ask(player, "the new one", within(newest, 1, nothing()));
-    player.ask_part("session: opened without a partition", version, &within(0, 0, nothing()), |answer| {
-        taken(answer);
-    });
-}
-
-/// The id of a new session, of which only 1 is left: whether there is one.
-fn taken(answer: &mut FetchResponse) -> i32 {
-    let id = answer.session_id;
-    answer.session_id = i32::from(id != 0);
-    id
+    let old = open(player, "opened, to be replaced", "old session", within(0, 0, of(log, &[(0, 0)])));
+    let new = open(player, "replaced by a new one", "new session", within(old, 0, of(log, &[(0, 0)])));
+    ask(player, "the replaced one", within(old, 1, nothing()));
+    ask(player, "the new one", within(new, 1, nothing()));
+    ask(player, "the new one, closed", within(new, -1, nothing()));
+    let empty = open(player, "opened without a partition", "empty session", within(0, 0, nothing()));
+    ask(player, "without a partition, closed", within(empty, -1, nothing()));
 }
 
 /// Reads partitions of a topic from some offsets on, without waiting.

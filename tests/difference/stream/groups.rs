@@ -1,4 +1,4 @@
-//! FindCoordinator, and the life of classic groups: JoinGroup, SyncGroup, Heartbeat, LeaveGroup.
+//! FindCoordinator for groups, and the life of classic groups: JoinGroup, SyncGroup, Heartbeat, LeaveGroup.
 
 use krs::kafka::protocol::messages::*;
 use krs::kafka::protocol::{Bytes, ErrorCode};
@@ -40,7 +40,6 @@ fn find(player: &mut Player, version: i16) {
     ask(player, "of a group", &[&group], 0);
     ask(player, "of an empty group id", &[""], 0);
     if version >= 1 {
-        ask(player, "of a transactional id", &[&group], 1);
         ask(player, "of a share group that names no partition", &[&group], 2);
         ask(player, "of a kind that does not exist", &[&group], 9);
         ask(player, "of a negative kind", &[&group], -1);
@@ -310,7 +309,8 @@ fn two_members(player: &mut Player, version: i16) {
 
     // The second one gets its id first where the version has that step, so that it can wait with a known id.
     let mut second = group.join("");
-    second.protocols = protocols(&[("roundrobin", "d"), ("range", "c")]);
+    // What both have in common is not what either prefers.
+    second.protocols = protocols(&[("sticky", "c"), ("roundrobin", "d")]);
     if version >= 4 {
         let required = player.ask_known("a second member asks for an id", version, &second, |player, answer| {
             know(player, &answer.member_id, "second");
@@ -323,35 +323,32 @@ fn two_members(player: &mut Player, version: i16) {
     });
     player.ask("the leader, while a second member joins", heartbeat, &group.heartbeat(leader, generation));
     player.ask("the leader, while a second member joins", sync, &group.sync(leader, generation, &[]));
-    let joined = player.ask(
-        "the leader joins again, for the second member",
-        version,
-        &JoinGroupRequest { protocols: protocols(&[("range", "a"), ("roundrobin", "b")]), ..group.join(leader) },
-    );
-    let _ = joined;
+    player.ask("the leader joins again, for the second member", version, &group.join(leader));
     let second =
         player.receive_known::<JoinGroupRequest>(waiting, |player, answer| know(player, &answer.member_id, "second"));
     let (member, generation) = (&*second.member_id, second.generation_id);
     player.ask("the second member, before the leader has assigned", heartbeat, &group.heartbeat(member, generation));
-    let waiting = player.send_on("second", "the second member", sync, &group.sync(member, generation, &[]));
-    player.ask(
-        "the leader assigns for two",
-        sync,
-        &group.sync(leader, generation, &[(leader, b"one"), (member, b"two")]),
-    );
+    let synced = |member: &str, assignments: &[(&str, &[u8])]| SyncGroupRequest {
+        protocol_name: Some("roundrobin".to_owned()),
+        ..group.sync(member, generation, assignments)
+    };
+    let waiting = player.send_on("second", "the second member", sync, &synced(member, &[]));
+    player.ask("the leader assigns for two", sync, &synced(leader, &[(leader, b"one"), (member, b"two")]));
     player.receive::<SyncGroupRequest>(waiting);
     player.ask("the second member", heartbeat, &group.heartbeat(member, generation));
     player.ask(
         "the second member joins again, unchanged",
         version,
-        &JoinGroupRequest { protocols: protocols(&[("roundrobin", "d"), ("range", "c")]), ..group.join(member) },
+        &JoinGroupRequest { protocols: protocols(&[("sticky", "c"), ("roundrobin", "d")]), ..group.join(member) },
     );
+    let other = JoinGroupRequest { protocols: protocols(&[("range", "e")]), ..group.join(member) };
+    player.ask("the second member joins again, with what only the leader had before", version, &other);
     // The leader is waited for now, and leaves instead.
     let waiting = player.send_on(
         "second",
         "the second member joins again, changed",
         version,
-        &JoinGroupRequest { protocols: protocols(&[("range", "e")]), ..group.join(member) },
+        &JoinGroupRequest { protocols: protocols(&[("roundrobin", "e")]), ..group.join(member) },
     );
     player.until(|player| {
         player.quietly(heartbeat, &group.heartbeat(leader, generation)).error_code == ErrorCode::REBALANCE_IN_PROGRESS

@@ -68,17 +68,15 @@ fn at_most<R: Request>(version: i16) -> i16 {
     version.clamp(*versions::<R>().start(), *versions::<R>().end())
 }
 
-/// Learns the broker's number, and has it start its coordinators, which takes a moment on a new Kafka.
+/// Learns the broker's number, and has it start its group coordinator, which takes a moment on a new Kafka.
 fn prepare(player: &mut Player) {
     let metadata = player.quietly(1, &MetadataRequest { topics: Some(vec![]), ..Default::default() });
     player.mask.know_node(metadata.controller_id);
-    for key_type in [0, 1] {
-        let key = player.name("any");
-        player.until(|player| {
-            let request = FindCoordinatorRequest { key: key.clone(), key_type, ..Default::default() };
-            player.quietly(1, &request).error_code.is_ok()
-        });
-    }
+    let key = player.name("any");
+    player.until(|player| {
+        let request = FindCoordinatorRequest { key: key.clone(), ..Default::default() };
+        player.quietly(1, &request).error_code.is_ok()
+    });
 }
 
 /// A topic of the stream with one replica, created without being noted. Its records never expire, for they are old.

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::super::call::{Client, Promise};
-use super::millis;
+use super::{GroupOptions, millis};
 use crate::kafka::protocol::messages::{
     ConsumerProtocolSubscription, DescribedGroup, DescribedGroupMember, JoinGroupRequestProtocol, JoinGroupResponse,
     JoinGroupResponseMember, SyncGroupResponse,
@@ -94,6 +94,17 @@ struct Member {
     expires: Option<Instant>,
 }
 
+/// A member, for a group of the other kind that takes it over.
+#[derive(Clone, Debug)]
+pub(super) struct Former {
+    pub(super) instance: Option<String>,
+    pub(super) client: Client,
+    pub(super) rebalance_timeout: Duration,
+    pub(super) session_timeout: Duration,
+    pub(super) protocols: Vec<(String, Bytes)>,
+    pub(super) assignment: Bytes,
+}
+
 impl Member {
     fn metadata(&self, protocol: &str) -> Bytes {
         self.protocols
@@ -132,6 +143,66 @@ impl Classic {
             sync_by: None,
             topics: None,
         }
+    }
+
+    /// A group that members come to from one for which the broker assigned. They have their parts, and share out anew.
+    pub(super) fn taking_over(
+        now: Instant,
+        options: &GroupOptions,
+        generation: i32,
+        formers: impl IntoIterator<Item = (String, Former)>,
+    ) -> Self {
+        let mut group = Self::new(now);
+        group.generation = generation;
+        group.protocol_type = Some(CONSUMER.to_owned());
+        for (id, former) in formers {
+            if let Some(instance) = &former.instance {
+                group.instances.insert(instance.clone(), id.clone());
+            }
+            let member = Member {
+                instance: former.instance,
+                client: former.client,
+                rebalance_timeout: former.rebalance_timeout,
+                session_timeout: former.session_timeout,
+                protocols: former.protocols,
+                assignment: former.assignment,
+                joining: None,
+                syncing: None,
+                new: false,
+                expires: Some(now + former.session_timeout),
+            };
+            group.members.insert(id, member);
+        }
+        group.leader = group.members.keys().next().cloned();
+        group.protocol = group.elect_protocol();
+        group.topics = group.read_topics();
+        group.enter(now, State::Stable);
+        group.prepare_rebalance(now, options);
+        group
+    }
+
+    /// The members, for a group that takes them over.
+    pub(super) fn formers(&self) -> impl Iterator<Item = (&String, Former)> {
+        self.members.iter().map(|(id, member)| {
+            let former = Former {
+                instance: member.instance.clone(),
+                client: member.client.clone(),
+                rebalance_timeout: member.rebalance_timeout,
+                session_timeout: member.session_timeout,
+                protocols: member.protocols.clone(),
+                assignment: member.assignment.clone(),
+            };
+            (id, former)
+        })
+    }
+
+    pub(super) fn generation(&self) -> i32 {
+        self.generation
+    }
+
+    /// What the members of this generation agree on; empty if there is nothing.
+    pub(super) fn protocol(&self) -> &str {
+        self.protocol.as_deref().unwrap_or_default()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -258,7 +329,7 @@ impl Classic {
         self.members.values().filter(|member| member.protocols.iter().any(|(name, _)| name == protocol)).count()
     }
 
-    /// The protocol that all support and most prefer.
+    /// The protocol that all support and most prefer; of several such the first by name.
     fn elect_protocol(&self) -> Option<String> {
         let mut supporters: BTreeMap<&str, usize> = BTreeMap::new();
         for (name, _) in self.members.values().flat_map(|member| &member.protocols) {
@@ -271,7 +342,7 @@ impl Classic {
                 *votes.entry(vote).or_default() += 1;
             }
         }
-        votes.into_iter().max_by_key(|(_, count)| *count).map(|(name, _)| name.to_owned())
+        votes.into_iter().rev().max_by_key(|(_, count)| *count).map(|(name, _)| name.to_owned())
     }
 
     /// What the members want to consume, from their metadata for the chosen protocol.
@@ -352,7 +423,7 @@ impl Classic {
 
 /// The answer to a join that is not let in.
 pub(in crate::devbroker) fn refused_join(member_id: &str, error_code: ErrorCode) -> JoinGroupResponse {
-    JoinGroupResponse { error_code, member_id: member_id.to_owned(), ..Default::default() }
+    JoinGroupResponse { error_code, protocol_name: None, member_id: member_id.to_owned(), ..Default::default() }
 }
 
 pub(in crate::devbroker) fn refused_sync(error_code: ErrorCode) -> SyncGroupResponse {
@@ -360,7 +431,7 @@ pub(in crate::devbroker) fn refused_sync(error_code: ErrorCode) -> SyncGroupResp
 }
 
 /// The protocols of a join, copied out of its request, so that they do not keep all of it.
-fn copied(protocols: &[JoinGroupRequestProtocol]) -> Vec<(String, Bytes)> {
+pub(super) fn copied(protocols: &[JoinGroupRequestProtocol]) -> Vec<(String, Bytes)> {
     let mut copies: Vec<(String, Bytes)> = Vec::with_capacity(protocols.len());
     for protocol in protocols {
         if copies.iter().all(|(name, _)| *name != protocol.name) {
@@ -371,6 +442,6 @@ fn copied(protocols: &[JoinGroupRequestProtocol]) -> Vec<(String, Bytes)> {
 }
 
 /// A timeout from a request; what is negative is none.
-fn timeout(ms: i32) -> Duration {
+pub(super) fn timeout(ms: i32) -> Duration {
     millis(ms.max(0))
 }

@@ -189,14 +189,14 @@ impl Classic {
         }
     }
 
-    /// The coordinator is another broker now: whoever waits is to ask there.
-    pub(in super::super) fn moved(&mut self) {
+    /// Answers whoever waits with this.
+    pub(in super::super) fn turn_away(&mut self, code: ErrorCode) {
         for (id, member) in &mut self.members {
             if let Some(answer) = member.joining.take() {
-                answer.fulfil(refused_join(id, ErrorCode::NOT_COORDINATOR));
+                answer.fulfil(refused_join(id, code));
             }
             if let Some(answer) = member.syncing.take() {
-                answer.fulfil(refused_sync(ErrorCode::NOT_COORDINATOR));
+                answer.fulfil(refused_sync(code));
             }
         }
     }

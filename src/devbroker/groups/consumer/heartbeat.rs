@@ -97,21 +97,13 @@ impl Consumers {
         let renamed = member.names != before.names;
         let last_resolved = self.last_resolved();
 
-        if let Some(old) = replaced {
-            self.members.remove(&old);
-            let target = self.targets.remove(&old).unwrap_or_default();
-            self.targets.insert(id.clone(), target);
-        }
-        if let Some(instance) = &member.instance {
-            self.instances.insert(instance.clone(), id.clone());
-        }
-        self.members.insert(id.clone(), member.clone());
-        self.forget_expressions();
+        self.install(&id, &member, replaced);
         self.follow_topics(topics, renamed || change == Change::Known);
         if self.epoch > self.assignment_epoch && self.may_assign(now, options) {
             self.assign(now, topics);
         }
-        self.reconcile(now, &id, &mut member, topics, renamed || change != Change::None, request);
+        let resubscribed = renamed || change != Change::None;
+        self.reconcile(now, &id, &mut member, topics, resubscribed, request.topic_partitions.as_deref());
         self.resolve_expressions(now, topics, last_resolved);
 
         let full = request.rebalance_timeout_ms != -1
@@ -157,7 +149,7 @@ impl Consumers {
             member.standing.check_epoch(request)?;
             return Ok((member.clone(), None));
         }
-        if member.standing.epoch != AWAY {
+        if member.standing.epoch != AWAY && member.voice.is_none() {
             let text = format!(
                 "Static member {id} with instance id {instance} cannot join the group because the instance id is owned \
                  by {owner} member."
@@ -171,8 +163,22 @@ impl Consumers {
         Ok((member, (owner != id).then(|| owner.clone())))
     }
 
+    /// Puts a member in its place; a static one may have had another id.
+    pub(super) fn install(&mut self, id: &str, member: &Member, replaced: Option<String>) {
+        if let Some(old) = replaced {
+            self.members.remove(&old);
+            let target = self.targets.remove(&old).unwrap_or_default();
+            self.targets.insert(id.to_owned(), target);
+        }
+        if let Some(instance) = &member.instance {
+            self.instances.insert(instance.clone(), id.to_owned());
+        }
+        self.members.insert(id.to_owned(), member.clone());
+        self.forget_expressions();
+    }
+
     /// Compares the topics there are with those of the group's epoch, if there is a reason to.
-    fn follow_topics(&mut self, topics: &dyn Topics, resubscribed: bool) {
+    pub(super) fn follow_topics(&mut self, topics: &dyn Topics, resubscribed: bool) {
         let version = topics.version();
         if resubscribed || self.compared != Some(version) {
             let there = self.subscribed_topics(topics);
@@ -184,14 +190,15 @@ impl Consumers {
         }
     }
 
-    fn reconcile(
+    /// Brings a member a step towards its target.
+    pub(super) fn reconcile(
         &mut self,
         now: Instant,
         id: &str,
         member: &mut Member,
         topics: &dyn Topics,
         resubscribed: bool,
-        request: &ConsumerGroupHeartbeatRequest,
+        owned: Option<&[ConsumerGroupHeartbeatTopicPartitions]>,
     ) {
         let epoch = self.assignment_epoch;
         if !resubscribed && member.standing.is_reconciled_to(epoch) {
@@ -199,11 +206,11 @@ impl Consumers {
         }
         let subscribed: BTreeSet<Uuid> = self.topics_of(member, topics).into_values().map(|found| found.id).collect();
         let target = self.targets.get(id).cloned().unwrap_or_default();
-        let owned = request.topic_partitions.as_deref();
         let goal = Goal { epoch, target: &target, subscribed: &subscribed, resubscribed, owned };
         let next = member.standing.next(&goal, |topic, partition| self.is_taken(topic, partition));
         if next != member.standing {
-            member.revoke_by = (next.state == State::Unrevoked).then(|| now + member.rebalance_timeout);
+            let revokes = next.state == State::Unrevoked && member.voice.is_none();
+            member.revoke_by = revokes.then(|| now + member.rebalance_timeout);
             member.standing = next;
             self.members.insert(id.to_owned(), member.clone());
         }
@@ -233,7 +240,7 @@ impl Consumers {
 }
 
 impl Member {
-    fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self {
             instance: None,
             rack: None,
@@ -245,6 +252,7 @@ impl Member {
             standing: Standing::new(),
             expires: now,
             revoke_by: None,
+            voice: None,
         }
     }
 
@@ -257,6 +265,7 @@ impl Member {
         request: &ConsumerGroupHeartbeatRequest,
     ) {
         self.client = asker.client.clone();
+        self.voice = None;
         self.expires = now + options.consumer_session_timeout;
         if request.instance_id.is_some() {
             self.instance.clone_from(&request.instance_id);

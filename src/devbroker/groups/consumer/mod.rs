@@ -5,7 +5,11 @@
 //! most once an interval; a member's is the one whose target it has been brought to. A member first gives up what it is
 //! not to have, and says so by not naming it any more among what it owns; only then is that assigned to another
 //! (`reconcile.rs`). So at no time two members have the same partition.
+//!
+//! Members may speak the classic protocol as well (`classic.rs`): so an application changes from one protocol to the
+//! other while it runs.
 
+mod classic;
 mod heartbeat;
 mod reconcile;
 mod subscription;
@@ -24,7 +28,7 @@ use crate::kafka::protocol::messages::{
     ConsumerGroupDescribeAssignment, ConsumerGroupDescribeTopicPartitions, DescribedConsumerGroup,
     DescribedConsumerGroupMember,
 };
-use crate::kafka::protocol::{ErrorCode, Uuid};
+use crate::kafka::protocol::{Bytes, ErrorCode, Uuid};
 
 pub(in crate::devbroker) use self::heartbeat::check;
 
@@ -49,6 +53,9 @@ pub(in crate::devbroker) struct Consumers {
     compared: Option<u64>,
     /// What the expressions of the members matched when they were last looked at.
     expressions: BTreeMap<String, Resolved>,
+    /// The epoch from before members went or changed to the classic protocol, until it has been looked at whether the
+    /// group is to follow them.
+    changed_from: Option<i32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +73,33 @@ struct Member {
     expires: Instant,
     /// When it must have given up what it is to give up.
     revoke_by: Option<Instant>,
+    /// Set if it speaks the classic protocol.
+    voice: Option<Voice>,
+}
+
+/// What a member has more that speaks the classic protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Voice {
+    session_timeout: Duration,
+    /// In order of preference; the first is the one that it is told to use. Never empty.
+    protocols: Vec<(String, Bytes)>,
+    /// When it must have joined again, if it was told to.
+    join_by: Option<Instant>,
+    /// When it must have asked for its part.
+    sync_by: Option<Instant>,
+}
+
+impl Member {
+    /// Everything that ends its membership, unless it does something before.
+    fn deadlines(&self) -> impl Iterator<Item = Instant> {
+        let voice = self.voice.iter().flat_map(|voice| voice.join_by.into_iter().chain(voice.sync_by));
+        self.revoke_by.into_iter().chain(voice).chain([self.expires])
+    }
+
+    /// The error of a member whose epoch, or generation, is not the one it tells.
+    fn is_late(&self) -> ErrorCode {
+        if self.voice.is_some() { ErrorCode::ILLEGAL_GENERATION } else { ErrorCode::STALE_MEMBER_EPOCH }
+    }
 }
 
 impl Consumers {
@@ -80,6 +114,7 @@ impl Consumers {
             topics: BTreeMap::new(),
             compared: None,
             expressions: BTreeMap::new(),
+            changed_from: None,
         }
     }
 
@@ -131,10 +166,11 @@ impl Consumers {
         if epoch < 0 && self.members.is_empty() {
             return Ok(());
         }
-        let standing = &self.members.get(member).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?.standing;
-        if version < EPOCHS {
+        let member = self.members.get(member).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
+        if version < EPOCHS && member.voice.is_none() {
             return Err(ErrorCode::UNSUPPORTED_VERSION);
         }
+        let standing = &member.standing;
         let fine = match epoch.cmp(&standing.epoch) {
             Ordering::Equal => true,
             Ordering::Greater => false,
@@ -142,7 +178,7 @@ impl Consumers {
                 .into_iter()
                 .all(|(topic, partition)| standing.had_since(topic, partition).is_some_and(|since| since <= epoch)),
         };
-        if fine { Ok(()) } else { Err(ErrorCode::STALE_MEMBER_EPOCH) }
+        if fine { Ok(()) } else { Err(member.is_late()) }
     }
 
     /// Whether positions may be read in the name of this member.
@@ -150,21 +186,22 @@ impl Consumers {
     /// # Errors
     /// What it is told.
     pub(super) fn check_fetch(&self, member: Option<&str>, epoch: i32) -> Result<(), ErrorCode> {
-        if member.is_none() && epoch < 0 {
-            return Ok(());
-        }
-        let known = self.members.get(member.unwrap_or_default()).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
-        if known.standing.epoch == epoch { Ok(()) } else { Err(ErrorCode::STALE_MEMBER_EPOCH) }
+        let Some(member) = member else {
+            // Kafka fails on an epoch of nobody.
+            return if epoch < 0 { Ok(()) } else { Err(ErrorCode::UNKNOWN_SERVER_ERROR) };
+        };
+        let known = self.members.get(member).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
+        if known.standing.epoch == epoch { Ok(()) } else { Err(known.is_late()) }
     }
 
     /// The earliest time at which something ends.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.members.values().flat_map(|member| member.revoke_by.into_iter().chain([member.expires])).min()
+        self.members.values().flat_map(Member::deadlines).min()
     }
 
     /// Ends what is over by now.
     pub(super) fn tick(&mut self, now: Instant, topics: &dyn Topics) {
-        let late = |member: &Member| member.expires <= now || member.revoke_by.is_some_and(|end| end <= now);
+        let late = |member: &Member| member.deadlines().any(|deadline| deadline <= now);
         let late: Vec<String> =
             self.members.iter().filter(|(_, member)| late(member)).map(|(id, _)| id.clone()).collect();
         late.iter().for_each(|id| self.expel(topics, id));
@@ -172,15 +209,25 @@ impl Consumers {
 
     /// Takes a member out; what it had is free.
     pub(super) fn expel(&mut self, topics: &dyn Topics, id: &str) {
-        if let Some(member) = self.members.remove(id) {
+        self.expel_all(topics, [id]);
+    }
+
+    /// Takes members out at once.
+    fn expel_all<'a>(&mut self, topics: &dyn Topics, ids: impl IntoIterator<Item = &'a str>) {
+        let before = self.members.len();
+        for id in ids {
+            let Some(member) = self.members.remove(id) else { continue };
             if let Some(instance) = &member.instance
                 && self.instances.get(instance).is_some_and(|owner| owner == id)
             {
                 self.instances.remove(instance);
             }
             self.targets.remove(id);
+        }
+        if self.members.len() < before {
             self.forget_expressions();
             self.topics = self.subscribed_topics(topics);
+            self.changed_from.get_or_insert(self.epoch);
             self.epoch += 1;
         }
     }
@@ -241,7 +288,7 @@ impl Consumers {
                 subscribed_topic_regex: Some(member.expression.clone()),
                 assignment: described(&owned, topics),
                 target_assignment: described(&target, topics),
-                member_type: 1,
+                member_type: i8::from(member.voice.is_none()),
             }
         });
         DescribedConsumerGroup {

@@ -39,6 +39,17 @@ fn a_request_begins_as_kafka_wants_it() {
     }
 }
 
+/// The bytes of confluent-kafka 2.16, `AdminClient.list_topics()`.
+#[test]
+fn what_stands_behind_a_request_is_ignored_as_in_kafka() {
+    let bytes = [&[0, 3, 0, 13, 0, 0, 0, 3, 0, 7][..], b"rdkafka", &[0, 0, 0, 0, 0, 1, 0, 0]].concat();
+    let frame = Bytes::from(bytes);
+    let header = decode_request_header(&frame).unwrap();
+    let request: MetadataRequest = decode_request(&frame, &header).unwrap();
+    let asked = MetadataRequest { topics: None, allow_auto_topic_creation: false, ..Default::default() };
+    assert_eq!(request, asked);
+}
+
 #[test]
 fn a_response_begins_as_kafka_wants_it() {
     for (version, header_version) in [(3, 0), (4, 1)] {
