@@ -8,6 +8,7 @@
 //! | `fetch.rs` | reading: records, the ends of logs |
 //! | `groups.rs` | reading as a member of a group |
 //! | `cluster.rs` | leaders that move, brokers that stop, hang or forget |
+//! | `services.rs` | sender and receiver, as a program |
 //! | `ledger.rs` | the one checker: what was sent, what became of it, and what the log holds |
 //! | `reader.rs` | the checker of what is read |
 //! | `support.rs` | brokers, settings, tables of faults |
@@ -20,4 +21,6 @@ mod groups;
 mod ledger;
 mod produce;
 mod reader;
+#[cfg(feature = "services")]
+mod services;
 mod support;

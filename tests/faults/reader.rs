@@ -46,6 +46,8 @@ pub struct Reader {
     /// The offset that must come next, by partition; none after an assignment.
     next: Vec<Option<usize>>,
     events: Arc<Mutex<Vec<Rebalance>>>,
+    /// Reading may begin again at the first record at any time.
+    pub starts_over: bool,
     /// Whether membership was lost.
     pub lost: bool,
     /// What polls and commits ended with.
@@ -104,7 +106,7 @@ impl Reader {
     fn new(label: &str, consumer: Consumer, progress: Progress) -> Self {
         let next = vec![None; PARTITIONS as usize];
         let (label, events) = (label.to_owned(), Arc::default());
-        Self { label, consumer, progress, next, events, lost: false, errors: Vec::new() }
+        Self { label, consumer, progress, next, events, starts_over: false, lost: false, errors: Vec::new() }
     }
 
     /// One poll, whose records are checked. Its error is kept.
@@ -128,6 +130,7 @@ impl Reader {
             let place = format!("{}: t-{index}@{offset}", self.label);
             assert_eq!(number(record.value()), offset, "{place} is another record");
             match self.next[index] {
+                Some(_) if offset == 0 && self.starts_over => {}
                 Some(next) => assert_eq!(offset, next, "{place} does not follow"),
                 None => {
                     let (committed, seen) = (come.committed[index], come.seen[index]);
@@ -142,11 +145,6 @@ impl Reader {
             }
         }
         records.len()
-    }
-
-    /// The next record of each partition may be any that was not committed: the application sought.
-    pub fn sought(&mut self) {
-        self.next.fill(None);
     }
 
     /// Commits what was handed over. Returns whether the group has it.

@@ -19,7 +19,7 @@ pub const SLACK: Duration = Duration::from_secs(10);
 pub const PARTITIONS: i32 = 3;
 
 /// So many trials of a table run at once: they wait more than they work.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 12;
 
 /// What breaks the way of a request or of its answer.
 pub const BREAKS: [&str; 6] = ["drop", "drop-inside", "drop-after", "truncate", "truncate=2", "truncate=6"];

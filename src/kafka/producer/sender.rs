@@ -37,6 +37,9 @@ pub(super) struct Sender {
     outbox: Arc<Outbox>,
     closer: Closer,
     link: Option<Link>,
+    /// A new producer id is needed, which the next connection begins with: nothing more is sent on this one, which ends
+    /// once every answer is there, so that no batch is left in doubt.
+    draining: bool,
     backoff: Backoff,
     reconnect_at: Option<Instant>,
     /// Why there is no connection, for the errors of what expires meanwhile.
@@ -85,6 +88,7 @@ impl Sender {
             outbox,
             closer,
             link: None,
+            draining: false,
             backoff,
             reconnect_at: None,
             cause: None,
@@ -124,18 +128,21 @@ impl Sender {
         let mut in_flight = turn.in_flight;
         let mut answer_by = turn.overdue.map(|overdue| overdue.at);
         loop {
-            let may_send = in_flight < capacity && self.link.as_ref().is_some_and(|link| !link.writer.is_ended());
+            let may_send = in_flight < capacity
+                && !self.draining
+                && self.link.as_ref().is_some_and(|link| !link.writer.is_ended());
             everything |= eager && in_flight == 0 || self.shared.is_urgent();
             let mut pass = self.collect(std::mem::take(&mut turn.ready), now, may_send, everything);
             self.fail_expired(std::mem::take(&mut pass.expired));
+            self.draining |= pass.needs_producer_id && self.link.is_some();
             let sent = !pass.flight.is_empty();
             if sent {
                 in_flight += 1;
                 answer_by = earliest(answer_by, self.send(std::mem::take(&mut pass.flight)));
-            } else if pass.needs_producer_id
+            } else if self.draining
+                && in_flight == 0
                 && let Some(link) = &self.link
             {
-                // The next connection begins with asking for one.
                 link.writer.end(Error::state("a new producer id is needed"));
             } else if pass.wants_link && self.link.is_none() && self.reconnect_at.is_none_or(|at| at <= now) {
                 let until = pass.wake_at;
@@ -325,6 +332,7 @@ impl Sender {
     /// The connection has ended and everything in flight has come back.
     fn unlink(&mut self, now: Instant) {
         let Some(link) = self.link.take() else { return };
+        self.draining = false;
         let cause = link.writer.cause();
         threads::join(link.completion);
         if let Some(cause) = cause.filter(|cause| cause.kind() != ErrorKind::State) {
