@@ -132,21 +132,25 @@ impl<'a> Decoder<'a> {
     }
 
     /// Reads one byte.
+    #[inline(never)]
     pub fn i8(&mut self) -> Result<i8, Malformed> {
         self.array().map(i8::from_be_bytes)
     }
 
     /// Reads two bytes.
+    #[inline(never)]
     pub fn i16(&mut self) -> Result<i16, Malformed> {
         self.array().map(i16::from_be_bytes)
     }
 
     /// Reads four bytes.
+    #[inline(never)]
     pub fn i32(&mut self) -> Result<i32, Malformed> {
         self.array().map(i32::from_be_bytes)
     }
 
     /// Reads eight bytes.
+    #[inline(never)]
     pub fn i64(&mut self) -> Result<i64, Malformed> {
         self.array().map(i64::from_be_bytes)
     }
@@ -159,6 +163,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// Reads an unsigned varint; more than five bytes or 32 bits are refused.
+    #[inline(never)]
     pub fn uvarint(&mut self) -> Result<u32, Malformed> {
         let mut value = 0;
         for shift in [0, 7, 14, 21, 28] {
@@ -176,6 +181,7 @@ impl<'a> Decoder<'a> {
 
     /// Reads a string, or null. Bytes that are not UTF-8 become visible escapes (`\xff`): a peer's wrong name must not
     /// make the rest of its message unreadable.
+    #[inline(never)]
     pub fn string(&mut self) -> Result<Option<String>, Malformed> {
         let length = if self.flexible { self.compact_length()? } else { non_negative(self.i16()?.into())? };
         let Some(length) = length else { return Ok(None) };
@@ -186,6 +192,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// Reads bytes, or null; they share the frame.
+    #[inline(never)]
     pub fn bytes(&mut self) -> Result<Option<Bytes>, Malformed> {
         let Some(length) = self.length()? else { return Ok(None) };
         let start = self.at;
@@ -195,6 +202,7 @@ impl<'a> Decoder<'a> {
 
     /// Reads the number of elements of an array, or null. No element takes less than a byte, so a count beyond the
     /// bytes that are left is refused.
+    #[inline(never)]
     pub fn array_length(&mut self) -> Result<Option<usize>, Malformed> {
         let count = self.length()?;
         match count {

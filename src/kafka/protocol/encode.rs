@@ -99,6 +99,7 @@ impl Encoder {
     }
 
     /// Appends a string with its length, or null; whether null is legal here is the caller's business.
+    #[inline(never)]
     pub fn put_string(&mut self, value: Option<&str>, field: &Field) {
         let length = value.map(str::len);
         match length {
@@ -113,6 +114,7 @@ impl Encoder {
     }
 
     /// Appends bytes with their length, or null. Large ones are spliced in by reference.
+    #[inline(never)]
     pub fn put_bytes(&mut self, value: Option<&Bytes>, field: &Field) {
         self.put_length(value.map(|bytes| bytes.len()), field);
         let Some(bytes) = value else { return };
@@ -124,6 +126,7 @@ impl Encoder {
     }
 
     /// Appends the length of an array or of bytes, or null.
+    #[inline(never)]
     pub fn put_length(&mut self, length: Option<usize>, field: &Field) {
         match length.map(i32::try_from) {
             Some(Err(_)) => self.fail(|| format!("{field}: more than {} elements or bytes", i32::MAX)),

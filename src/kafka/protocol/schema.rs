@@ -92,7 +92,11 @@ impl Field {
     }
 
     /// Appends the field if it has a place of its own in this version; complains about a value that cannot travel.
-    pub(super) fn encode_plain<T: Wire>(&self, out: &mut Encoder, value: &T, default: impl FnOnce() -> T) {
+    ///
+    /// This and its like are kept out of the messages, of which there are many, so that the program stays small: once
+    /// for each type, not once for each field.
+    #[inline(never)]
+    pub(super) fn encode_plain<T: Wire>(&self, out: &mut Encoder, value: &T, default: fn() -> T) {
         if self.is_plain(out.version()) {
             value.encode(out, self);
         } else if !self.ignorable && !self.versions.contains(out.version()) && *value != default() {
@@ -102,11 +106,41 @@ impl Field {
     }
 
     /// Whether the field is to be appended as a tagged field: only if it says something.
-    pub(super) fn is_sent_tagged<T: Wire>(&self, version: i16, value: &T, default: impl FnOnce() -> T) -> bool {
+    #[inline(never)]
+    pub(super) fn is_sent_tagged<T: Wire>(&self, version: i16, value: &T, default: fn() -> T) -> bool {
         self.tag.is_some() && self.versions.contains(version) && *value != default()
     }
 
+    /// Reads the field if it has a place of its own in this version.
+    #[inline(never)]
+    pub(super) fn decode_plain<T: Wire>(
+        &'static self,
+        input: &mut Decoder<'_>,
+        value: &mut T,
+    ) -> Result<(), Malformed> {
+        if self.is_plain(input.version()) {
+            *value = T::decode(input, self).map_err(|malformed| malformed.within(self))?;
+        }
+        Ok(())
+    }
+
+    /// Reads the field if it travels under this tag; tells whether it does.
+    #[inline(never)]
+    pub(super) fn decode_tagged<T: Wire>(
+        &'static self,
+        input: &mut Decoder<'_>,
+        tag: u32,
+        value: &mut T,
+    ) -> Result<bool, Malformed> {
+        let is_it = self.is_tag(input.version(), tag);
+        if is_it {
+            *value = T::decode(input, self).map_err(|malformed| malformed.within(self))?;
+        }
+        Ok(is_it)
+    }
+
     /// Appends the field as a tagged field.
+    #[inline(never)]
     pub(super) fn encode_tagged<T: Wire>(&self, out: &mut Encoder, value: &T) {
         if let Some(tag) = self.tag {
             out.put_tagged(tag, |out| value.encode(out, self));
@@ -546,6 +580,7 @@ macro_rules! schema {
                 Self::default()
             }
 
+            #[inline(never)]
             fn encode(&self, out: &mut Encoder, _: &Field) {
                 $({
                     let field = const { &field!($name $field, $($in_brackets)+) };
@@ -564,24 +599,18 @@ macro_rules! schema {
                 }
             }
 
+            #[inline(never)]
             fn decode(input: &mut Decoder<'_>, _: &Field) -> Result<Self, Malformed> {
-                let version = input.version();
                 let mut message = Self::default();
-                $( if const { &field!($name $field, $($in_brackets)+) }.is_plain(version) {
-                    let field = const { &field!($name $field, $($in_brackets)+) };
-                    message.$field = Wire::decode(input, field).map_err(|malformed| malformed.within(field))?;
-                } )*
+                $( const { &field!($name $field, $($in_brackets)+) }.decode_plain(input, &mut message.$field)?; )*
                 if input.is_flexible() {
                     let _fields = const { &field!($name tagged_fields, 0+) };
                     input
                         .tagged_fields(|_input, _tag| {
-                            $( if const { &field!($name $field, $($in_brackets)+) }.is_tag(version, _tag) {
-                                let field = const { &field!($name $field, $($in_brackets)+) };
-                                message.$field =
-                                    Wire::decode(_input, field).map_err(|malformed| malformed.within(field))?;
-                                return Ok(true);
-                            } )*
-                            Ok(false)
+                            Ok(false $(
+                                || const { &field!($name $field, $($in_brackets)+) }
+                                    .decode_tagged(_input, _tag, &mut message.$field)?
+                            )*)
                         })
                         .map_err(|malformed| malformed.within(_fields))?;
                 }

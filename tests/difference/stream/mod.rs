@@ -68,7 +68,8 @@ fn at_most<R: Request>(version: i16) -> i16 {
     version.clamp(*versions::<R>().start(), *versions::<R>().end())
 }
 
-/// Learns the broker's number, and has it start its group coordinator, which takes a moment on a new Kafka.
+/// Learns the broker's number, and has it start its group coordinator and fetch producer ids, which takes a moment on a new
+/// Kafka.
 fn prepare(player: &mut Player) {
     let metadata = player.quietly(1, &MetadataRequest { topics: Some(vec![]), ..Default::default() });
     player.mask.know_node(metadata.controller_id);
@@ -77,6 +78,7 @@ fn prepare(player: &mut Player) {
         let request = FindCoordinatorRequest { key: key.clone(), ..Default::default() };
         player.quietly(1, &request).error_code.is_ok()
     });
+    player.until(|player| player.quietly(4, &InitProducerIdRequest::default()).error_code.is_ok());
 }
 
 /// A topic of the stream with one replica, created without being noted. Its records never expire, for they are old.
