@@ -13,7 +13,7 @@ fn the_services_lose_and_double_nothing() {
         "any:drop,p=0.02",
         "broker=1,down=300ms,after=500ms",
         "down=200ms,after=400ms,every=700ms",
-        "move-leader,every=500ms",
+        "move-leader,every=100ms",
         "cut,every=100ms",
         "offset-commit+heartbeat:error=NOT_COORDINATOR,p=0.4",
     ];

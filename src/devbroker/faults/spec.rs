@@ -79,94 +79,54 @@ fn parse(text: &str) -> Result<Fault, String> {
 }
 
 fn set(fault: &mut Fault, key: &str, value: Option<&str>) -> Result<(), String> {
-    let given = || value.ok_or_else(|| format!("{key} needs a value: {key}={}", example(key)));
-    let time = || duration(key, given()?);
-    let deed = match key {
-        "error" => Deed::Error(code(given()?.trim())?),
-        "down" => Deed::Down(time()?),
-        "truncate" => Deed::Truncate(value.map(|value| number(key, value)).transpose()?),
-        "delay" => {
-            fault.delay = time()?;
-            return Ok(());
+    if let Some(deed) = deed(key, value)? {
+        if fault.deed != Deed::Nothing {
+            return Err(format!("{} and {key} cannot both go wrong; give two faults", Item(fault.deed)));
         }
-        "topic" => {
-            fault.topic = Some(given()?.to_owned());
-            return Ok(());
-        }
-        "group" => {
-            fault.group = Some(given()?.to_owned());
-            return Ok(());
-        }
-        "client" => {
-            fault.client = Some(given()?.to_owned());
-            return Ok(());
-        }
-        "broker" => {
-            fault.broker = Some(number(key, given()?)?);
-            return Ok(());
-        }
-        "every" => {
-            let value = given()?.trim();
-            if value.bytes().all(|byte| byte.is_ascii_digit()) {
-                fault.every = Some(number(key, value)?);
-            } else {
-                fault.again = Some(duration(key, value)?);
-            }
-            return Ok(());
-        }
-        "next" => {
-            fault.next = Some(number(key, given()?)?);
-            return Ok(());
-        }
-        "skip" => {
-            fault.skip = number(key, given()?)?;
-            return Ok(());
-        }
-        "p" => {
-            fault.probability = Some(number(key, given()?)?);
-            return Ok(());
-        }
-        "seed" => {
-            fault.seed = Some(number(key, given()?)?);
-            return Ok(());
-        }
-        "after" => {
-            fault.after = time()?;
-            return Ok(());
-        }
-        "for" => {
-            fault.lasting = Some(time()?);
-            return Ok(());
-        }
-        plain => {
-            let deed = match plain {
-                "drop" => Some(Deed::Drop),
-                "drop-inside" => Some(Deed::DropInside),
-                "drop-after" => Some(Deed::DropAfter),
-                "garble" => Some(Deed::Garble),
-                "silence" => Some(Deed::Silence),
-                "cut" => Some(Deed::Cut),
-                "move-leader" => Some(Deed::MoveLeader),
-                "move-coordinator" => Some(Deed::MoveCoordinator),
-                "expire-producers" => Some(Deed::ExpireProducers),
-                "after-work" => None,
-                other => return Err(unknown("item", other, DEEDS.into_iter().chain(LIMITS))),
-            };
-            if value.is_some() {
-                return Err(format!("{key} takes no value"));
-            }
-            let Some(deed) = deed else {
-                fault.after_work = true;
-                return Ok(());
-            };
-            deed
-        }
-    };
-    if fault.deed != Deed::Nothing {
-        return Err(format!("{} and {key} cannot both go wrong; give two faults", Item(fault.deed)));
+        fault.deed = deed;
+        return Ok(());
     }
-    fault.deed = deed;
+    match key {
+        "after-work" => fault.after_work = bare(key, value, true)?,
+        "delay" => fault.delay = duration(key, value)?,
+        "topic" => fault.topic = Some(given(key, value)?.to_owned()),
+        "group" => fault.group = Some(given(key, value)?.to_owned()),
+        "client" => fault.client = Some(given(key, value)?.to_owned()),
+        "broker" => fault.broker = Some(number(key, value)?),
+        "every" if given(key, value)?.trim().bytes().all(|byte| byte.is_ascii_digit()) => {
+            fault.every = Some(number(key, value)?);
+        }
+        "every" => fault.again = Some(duration(key, value)?),
+        "next" => fault.next = Some(number(key, value)?),
+        "skip" => fault.skip = number(key, value)?,
+        "p" => fault.probability = Some(number(key, value)?),
+        "seed" => fault.seed = Some(number(key, value)?),
+        "after" => fault.after = duration(key, value)?,
+        "for" => fault.lasting = Some(duration(key, value)?),
+        other => return Err(unknown("item", other, DEEDS.into_iter().chain(LIMITS))),
+    }
     Ok(())
+}
+
+/// What goes wrong, if this item says it. A delay alone is none: it goes with all of them.
+fn deed(key: &str, value: Option<&str>) -> Result<Option<Deed>, String> {
+    let deed = match key {
+        "error" => Deed::Error(code(given(key, value)?.trim())?),
+        "down" => Deed::Down(duration(key, value)?),
+        "truncate" if value.is_some() => Deed::Truncate(Some(number(key, value)?)),
+        "truncate" => Deed::Truncate(None),
+        "drop" => bare(key, value, Deed::Drop)?,
+        "drop-inside" => bare(key, value, Deed::DropInside)?,
+        "drop-after" => bare(key, value, Deed::DropAfter)?,
+        "garble" => bare(key, value, Deed::Garble)?,
+        "silence" => bare(key, value, Deed::Silence)?,
+        "cut" => bare(key, value, Deed::Cut)?,
+        "move-leader" => bare(key, value, Deed::MoveLeader)?,
+        "move-coordinator" => bare(key, value, Deed::MoveCoordinator)?,
+        "expire-producers" => bare(key, value, Deed::ExpireProducers)?,
+        _ => return Ok(None),
+    };
+    Ok(Some(deed))
 }
 
 /// At the commas that have no backslash before them.
@@ -223,11 +183,21 @@ fn unknown<'a>(what: &str, name: &str, possible: impl Iterator<Item = &'a str> +
     }
 }
 
-fn number<T: FromStr>(key: &str, value: &str) -> Result<T, String> {
+fn given<'a>(key: &str, value: Option<&'a str>) -> Result<&'a str, String> {
+    value.ok_or_else(|| format!("{key} needs a value: {key}={}", example(key)))
+}
+
+fn bare<T>(key: &str, value: Option<&str>, meaning: T) -> Result<T, String> {
+    if value.is_some() { Err(format!("{key} takes no value")) } else { Ok(meaning) }
+}
+
+fn number<T: FromStr>(key: &str, value: Option<&str>) -> Result<T, String> {
+    let value = given(key, value)?;
     value.trim().parse().map_err(|_| format!("{key}={} is not possible: {key}={}", shown(value), example(key)))
 }
 
-fn duration(key: &str, value: &str) -> Result<Duration, String> {
+fn duration(key: &str, value: Option<&str>) -> Result<Duration, String> {
+    let value = given(key, value)?;
     parse_duration(value.trim()).map_err(|why| format!("{key}={}: {why}", shown(value)))
 }
 

@@ -70,6 +70,11 @@ impl Metadata {
         self.partition(topic, partition)?.leader
     }
 
+    /// Whether brokers or leaders are others than in the snapshot before it.
+    pub(super) fn tells_more_than(&self, before: &Self) -> bool {
+        self.brokers != before.brokers || self.topics != before.topics
+    }
+
     /// The snapshot after this answer.
     ///
     /// Entries that make no sense are left out, the rest is used. A topic's transient error keeps what was known of it.
@@ -180,6 +185,17 @@ mod tests {
         let newer = stale.next(&answer(vec![partition(0, 2, 8)]));
         assert_eq!(newer.leader("t", 0), Some(2));
         assert_eq!(newer.version, 3);
+    }
+
+    #[test]
+    fn only_another_leader_or_broker_is_news() {
+        let first = Metadata::default().next(&answer(vec![partition(0, 1, 7)]));
+        let same = first.next(&answer(vec![partition(0, 1, 7)]));
+        assert!(first.tells_more_than(&Metadata::default()) && !same.tells_more_than(&first));
+        assert!(same.next(&answer(vec![partition(0, 2, 8)])).tells_more_than(&same));
+        let mut fewer = answer(vec![partition(0, 1, 7)]);
+        fewer.brokers.pop();
+        assert!(same.next(&fewer).tells_more_than(&same));
     }
 
     #[test]

@@ -304,7 +304,7 @@ impl Refresher {
         self.last = now;
         match outcome {
             Ok(snapshot) => {
-                if calm {
+                if calm || snapshot.tells_more_than(&state.snapshot) {
                     self.backoff.reset();
                 }
                 if state.failure.take().is_some() {

@@ -288,6 +288,13 @@ impl Queue {
         }
     }
 
+    /// This node leads now. What another one answered is no reason to wait any more.
+    pub(super) fn led_by(&mut self, node: i32) {
+        if std::mem::replace(&mut self.node, node) != node {
+            self.not_before = None;
+        }
+    }
+
     /// A batch in flight has met its end: acknowledged, or rejected for good.
     pub(super) fn landed(&mut self, batch: &Batch, accepted: bool) {
         self.left_flight(&batch.promise);

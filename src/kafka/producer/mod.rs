@@ -293,7 +293,7 @@ impl Shared {
             Ok(outbox) => {
                 outbox.push(Arc::clone(partition), self.settings.max_in_flight);
                 queue.listed = Some(outbox);
-                queue.node = node;
+                queue.led_by(node);
             }
             Err(error) => {
                 log::error!("{error}");

@@ -369,3 +369,20 @@ fn a_batch_is_flushed_once_its_fate_is_known_and_not_when_it_leaves_the_queue() 
         assert_eq!(promises(), left + 1);
     }
 }
+
+/// With leaders that moved every 50 ms, everything waited for seconds: by the end of the wait the leader was another.
+#[test]
+fn a_new_leader_is_asked_at_once_whatever_the_old_one_answered() {
+    let bench = Bench::running();
+    bench.queue(|queue| queue.led_by(1));
+    for (leader, waits) in [(1, true), (2, false), (1, false)] {
+        let mut batch = bench.next().unwrap();
+        batch.failed(&refused(), &bench.limits);
+        bench.queue(|queue| {
+            queue.returned(batch, true, bench.now, &bench.limits);
+            queue.led_by(leader);
+            assert_eq!(queue.not_before.is_some(), waits);
+            queue.not_before = None;
+        });
+    }
+}
