@@ -16,6 +16,8 @@ pub(crate) mod walk;
 
 #[doc(hidden)]
 pub mod fuzz;
+#[doc(hidden)]
+pub mod guard;
 #[cfg(test)]
 mod tests;
 
