@@ -125,7 +125,7 @@ fn send_all(options: &Options, producer: &Producer, acknowledged: &Acknowledged,
                 *place = stamp.to_le_bytes();
             }
         }
-        if let Err(error) = producer.send(Record::to(&options.topic).value(&value)) {
+        if let Err(error) = producer.post(Record::to(&options.topic).value(&value)) {
             return (sent, Some(error));
         }
     }

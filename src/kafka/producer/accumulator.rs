@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::batch::Batch;
-use super::delivery::{Outcome, Promise, RecordCallback};
+use super::delivery::{Delivery, Outcome, Promise, RecordCallback};
 use super::idempotence::{ANONYMOUS, Identity, Sequences};
 use super::memory::Memory;
 use super::outbox::Outbox;
 use super::partitioner::Sticky;
+use crate::clock;
 use crate::kafka::error::{Error, Result};
 use crate::kafka::record::Record;
 use crate::kafka::record::builder::BatchBuilder;
@@ -109,19 +110,22 @@ struct InFlight {
     undecided: bool,
 }
 
-struct Open {
+/// The batch that `send` fills.
+pub(super) struct Open {
     builder: BatchBuilder,
     created: Instant,
+    /// The same moment in milliseconds since 1970. No record of the batch is made out to be older.
+    created_ms: i64,
     promise: Arc<Promise>,
     callbacks: Vec<(u32, RecordCallback)>,
 }
 
 /// What `append` did.
-pub(super) enum Appended {
+pub(super) enum Appended<T> {
     /// The record is in a batch.
     In {
-        promise: Arc<Promise>,
-        index: u32,
+        /// What `note` said.
+        noted: T,
         /// It is the first of its batch.
         opened: bool,
         /// A batch became full with it, or before it.
@@ -147,17 +151,21 @@ impl Queue {
     /// Appends a record to the open batch, opening and closing batches as needed. One that is not `bound` to this
     /// partition does not begin a new batch behind a full one.
     ///
+    /// A record that brings no time of its own gets the time it opens a batch, or `now`, which may be a coarse clock's.
+    ///
     /// # Errors
     /// The record is larger than a request may be, or the producer has ended.
-    pub(super) fn append(
+    #[expect(clippy::too_many_arguments, reason = "one call site, and what it gives is not one thing")]
+    pub(super) fn append<T>(
         &mut self,
         partition: &Partition,
         record: &Record<'_>,
-        timestamp: i64,
+        now: i64,
         bound: bool,
         limits: &Limits,
         memory: &Memory,
-    ) -> Result<Appended> {
+        note: &mut impl FnMut(&mut Open) -> T,
+    ) -> Result<Appended<T>> {
         if self.closed {
             return Err(Error::state("the producer is closed"));
         }
@@ -166,10 +174,11 @@ impl Queue {
         let most = self.too_large.map_or(limits.batch_size, |size| size.min(limits.batch_size));
         if let Some(open) = &mut self.open {
             let room = open.builder.capacity().min(most);
+            let timestamp = record.timestamp_given().unwrap_or(now.max(open.created_ms));
             if open.builder.try_append(room, key, value, headers, timestamp)?
                 || open.grow(record, timestamp, most, memory)?
             {
-                return Ok(open.appended(false, false));
+                return Ok(Appended::In { noted: note(open), opened: false, filled: false });
             }
             self.close_open(limits);
             if !bound {
@@ -177,6 +186,8 @@ impl Queue {
             }
             filled = true;
         }
+        let (created, created_ms) = (Instant::now(), clock::milliseconds());
+        let timestamp = record.timestamp_given().unwrap_or(created_ms);
         let mut builder = BatchBuilder::new(Vec::new());
         let size = builder.size_after(key, value, headers, timestamp);
         if size > limits.max_request_size {
@@ -197,15 +208,8 @@ impl Queue {
         builder = BatchBuilder::new(buffer);
         builder.append(key, value, headers, timestamp)?;
         let promise = Arc::new(Promise::new(Arc::clone(&partition.topic), partition.index));
-        let open = Open { builder, created: Instant::now(), promise, callbacks: Vec::new() };
-        Ok(self.open.insert(open).appended(true, filled))
-    }
-
-    /// Has `callback` called with the outcome of the record appended last.
-    pub(super) fn call_back(&mut self, index: u32, callback: RecordCallback) {
-        if let Some(open) = &mut self.open {
-            open.callbacks.push((index, callback));
-        }
+        let open = Open { builder, created, created_ms, promise, callbacks: Vec::new() };
+        Ok(Appended::In { noted: note(self.open.insert(open)), opened: true, filled })
     }
 
     fn close_open(&mut self, limits: &Limits) {
@@ -470,9 +474,20 @@ impl Open {
         Ok(true)
     }
 
-    fn appended(&self, opened: bool, filled: bool) -> Appended {
-        let index = self.builder.count().unsigned_abs() - 1;
-        Appended::In { promise: Arc::clone(&self.promise), index, opened, filled }
+    /// A handle on the record appended last.
+    pub(super) fn delivery(&mut self) -> Delivery {
+        Delivery::new(Arc::clone(&self.promise), self.last())
+    }
+
+    /// Has `callback` called with the outcome of the record appended last.
+    pub(super) fn call_back(&mut self, callback: Option<RecordCallback>) {
+        let last = self.last();
+        self.callbacks.extend(callback.map(|callback| (last, callback)));
+    }
+
+    /// The place of the record appended last.
+    fn last(&self) -> u32 {
+        self.builder.count().unsigned_abs() - 1
     }
 }
 

@@ -35,40 +35,48 @@ pub(crate) fn put<const N: usize>(target: &mut [u8; N], mut at: usize, mut unsig
 }
 
 /// Takes an `i32` from the front of `rest`; `None` if it does not end within five bytes or within the slice.
-#[inline]
+#[inline(always)]
 pub(crate) fn take_i32(rest: &mut &[u8]) -> Option<i32> {
-    let (&first, tail) = rest.split_first()?;
-    if first < 0x80 {
-        *rest = tail;
-        return Some(unzigzag(u64::from(first)) as i32);
-    }
-    let unsigned = take_long(rest, MAX_I32)? as u32;
-    Some((unsigned >> 1) as i32 ^ -((unsigned & 1) as i32))
+    take(rest, MAX_I32).map(|unsigned| {
+        let unsigned = unsigned as u32;
+        (unsigned >> 1) as i32 ^ -((unsigned & 1) as i32)
+    })
 }
 
 /// Takes an `i64` from the front of `rest`; `None` if it does not end within ten bytes or within the slice.
-#[inline]
+#[inline(always)]
 pub(crate) fn take_i64(rest: &mut &[u8]) -> Option<i64> {
-    let (&first, tail) = rest.split_first()?;
-    if first < 0x80 {
-        *rest = tail;
-        return Some(unzigzag(u64::from(first)));
+    take(rest, MAX_I64).map(|unsigned| (unsigned >> 1) as i64 ^ -((unsigned & 1) as i64))
+}
+
+/// Nearly all of them take one byte or two: these cost a few instructions in place of a call and a loop.
+#[inline(always)]
+fn take(rest: &mut &[u8], max: usize) -> Option<u64> {
+    match *rest {
+        [first @ ..0x80, tail @ ..] => {
+            *rest = tail;
+            Some(u64::from(*first))
+        }
+        [first, second @ ..0x80, tail @ ..] => {
+            *rest = tail;
+            Some(u64::from(*first & 0x7f) | u64::from(*second) << 7)
+        }
+        bytes => {
+            let (unsigned, size) = long(bytes, max)?;
+            *rest = bytes.get(size..)?;
+            Some(unsigned)
+        }
     }
-    take_long(rest, MAX_I64).map(unzigzag)
 }
 
-#[inline]
-const fn unzigzag(unsigned: u64) -> i64 {
-    (unsigned >> 1) as i64 ^ -((unsigned & 1) as i64)
-}
-
-fn take_long(rest: &mut &[u8], max: usize) -> Option<u64> {
+/// A number and how many bytes it took. By value, so that what is read from can stay in registers.
+#[cold]
+fn long(bytes: &[u8], max: usize) -> Option<(u64, usize)> {
     let mut unsigned = 0;
-    for (index, &byte) in rest.iter().take(max).enumerate() {
+    for (index, &byte) in bytes.iter().take(max).enumerate() {
         unsigned |= u64::from(byte & 0x7f) << (7 * index);
         if byte < 0x80 {
-            *rest = &rest[index + 1..];
-            return Some(unsigned);
+            return Some((unsigned, index + 1));
         }
     }
     None

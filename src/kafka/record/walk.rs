@@ -217,7 +217,7 @@ struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     /// Takes a record from the front of `rest`. Its headers are counted, not yet looked at.
-    #[inline]
+    #[inline(always)]
     fn take(rest: &mut &'a [u8]) -> Result<Self, &'static str> {
         let size = varint::take_i32(rest).ok_or("a broken length")?;
         let size = usize::try_from(size).map_err(|_| "a negative length")?;
@@ -238,7 +238,7 @@ impl<'a> Parts<'a> {
 }
 
 /// Takes a length and so many bytes; -1 is null and anything below broken.
-#[inline]
+#[inline(always)]
 fn take_blob<'a>(rest: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
     let size = varint::take_i32(rest)?;
     if size < 0 {

@@ -38,9 +38,17 @@ impl Bench {
         Self { partition, limits, memory: Memory::new(1 << 20), identity, now: Instant::now() }
     }
 
-    fn append(&self, value: &str) -> Result<Appended> {
+    fn append(&self, value: &str) -> Result<Appended<()>> {
         let record = Record::to("t").value(value);
-        crate::sync::lock(&self.partition.queue).append(&self.partition, &record, 0, true, &self.limits, &self.memory)
+        crate::sync::lock(&self.partition.queue).append(
+            &self.partition,
+            &record,
+            0,
+            true,
+            &self.limits,
+            &self.memory,
+            &mut |_| (),
+        )
     }
 
     fn fill(&self, records: usize) {
@@ -344,7 +352,8 @@ fn records_larger_than_a_request_or_the_memory_are_refused_and_a_free_one_moves_
     assert!(matches!(bench.append(&"x".repeat(2_000)).unwrap(), Appended::NeedsMemory(_)));
     bench.fill(1);
     let record = Record::to("t").value("free");
-    let appended = bench.queue(|queue| queue.append(&bench.partition, &record, 0, false, &bench.limits, &bench.memory));
+    let appended = bench
+        .queue(|queue| queue.append(&bench.partition, &record, 0, false, &bench.limits, &bench.memory, &mut |_| ()));
     assert!(matches!(appended.unwrap(), Appended::MoveOn));
 }
 
