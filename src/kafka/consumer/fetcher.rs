@@ -7,8 +7,10 @@
 use std::time::{Duration, Instant};
 
 use super::core::Shared;
-use super::fetching::{Answer, Asked, Plan, Work, prepare, scan};
+use super::fetch_buffer::Item;
+use super::fetching::{Answer, Asked, Plan, UNFOLDED_AT_ONCE, Unprepared, Work, scan};
 use super::offsets::LogEnd;
+use super::spares::Spares;
 use crate::clock::{Backoff, Deadline};
 use crate::kafka::config::ConsumerSettings;
 use crate::kafka::error::{Error, ErrorKind, Result};
@@ -27,7 +29,9 @@ pub(super) fn run(shared: &Shared, node: i32, closer: &Closer) {
     let client = &shared.settings.client;
     let backoff = Backoff::new(client.reconnect_backoff, client.reconnect_backoff_max);
     let failures = Failures { backoff, complained: false };
-    let mut fetcher = Fetcher { shared, node, closer, connection: None, in_flight: None, not_before: None, failures };
+    let spares = Spares::new(shared.settings.prefetch_bytes);
+    let mut fetcher =
+        Fetcher { shared, node, closer, connection: None, in_flight: None, not_before: None, failures, spares };
     while let Some(work) = fetcher.wait_for_work() {
         if let Err(error) = fetcher.follow(work) {
             fetcher.give_back();
@@ -77,6 +81,8 @@ struct Fetcher<'a> {
     /// Nothing is sent before this moment.
     not_before: Option<Instant>,
     failures: Failures,
+    /// For what is decompressed.
+    spares: Spares,
 }
 
 impl Fetcher<'_> {
@@ -174,24 +180,58 @@ impl Fetcher<'_> {
         sent
     }
 
-    fn publish(&self, answers: Vec<Answer>) {
-        let settings = &self.shared.settings;
+    fn publish(&mut self, answers: Vec<Answer>) {
+        let check_crcs = self.shared.settings.check_crcs;
         let mut prepared = Vec::with_capacity(answers.len());
-        for answer in answers {
-            prepared.extend(prepare(answer, settings.check_crcs));
+        let mut room = UNFOLDED_AT_ONCE;
+        for mut rest in answers.into_iter().filter_map(Unprepared::of) {
+            loop {
+                let items = rest.prepare(check_crcs, &mut room, &mut self.spares);
+                let done = rest.is_done();
+                prepared.push((rest.asked.clone(), items, done));
+                if done {
+                    break;
+                }
+                self.hand_over(&mut prepared);
+                if !self.wait_for_room(&rest.asked) {
+                    break;
+                }
+                room = UNFOLDED_AT_ONCE;
+            }
         }
+        self.hand_over(&mut prepared);
+    }
+
+    fn hand_over(&self, prepared: &mut Vec<(Asked, Vec<Item>, bool)>) {
         if prepared.is_empty() {
             return;
         }
         let mut core = self.shared.lock();
         let mut news = false;
-        for (asked, items) in prepared {
-            news |= core.publish(self.node, &asked, items);
+        for (asked, items, last) in prepared.drain(..) {
+            news |= core.publish(self.node, &asked, items, last);
         }
         drop(core);
         if news {
             self.shared.app.notify_all();
         }
+    }
+
+    /// Waits until more may be decompressed; false when nobody wants it any more.
+    fn wait_for_room(&self, asked: &Asked) -> bool {
+        let mut core = self.shared.lock();
+        while !core.closed {
+            match core.room(self.node, asked, &self.shared.settings) {
+                None => return false,
+                Some(true) => return true,
+                Some(false) => {
+                    core.idle_fetchers += 1;
+                    core = self.shared.sleep(&self.shared.fetch, core, None);
+                    core.idle_fetchers -= 1;
+                }
+            }
+        }
+        false
     }
 
     fn list(&mut self, asked: Vec<(Asked, LogEnd)>) -> Result<()> {

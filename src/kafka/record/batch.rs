@@ -4,6 +4,8 @@
 //! ([`Batch::check_crc`]), and every record lies within it ([`Batch::validate`], after [`Batch::decompress`]). Nothing
 //! is allocated by what a length field claims. Aborted transactions are not filtered: control batches are only marked.
 
+use std::sync::Arc;
+
 use super::compression::{self, Compression, Limits};
 use super::walk::{self, Cursor, RecordIter};
 use crate::kafka::error::{Error, ErrorKind, Result};
@@ -159,17 +161,36 @@ impl Batch {
         Err(self.corrupt(format!("CRC-32C says {said:08x}, the bytes give {found:08x}")))
     }
 
+    /// Whether its records have to be decompressed before they can be read.
+    pub fn is_compressed(&self) -> bool {
+        self.header.compression != Compression::None && !(self.header.count == 0 && self.bytes.len() == HEADER_LEN)
+    }
+
+    /// The buffer it lies in, which other batches may share.
+    pub fn buffer(&self) -> Arc<Vec<u8>> {
+        self.bytes.clone().into_shared()
+    }
+
     /// The same batch with its records decompressed, or a copy that shares the bytes if they are not compressed.
     ///
     /// # Errors
     /// The compressed bytes are broken, they exceed `limits`, or the codec is not part of this build.
     pub fn decompress(&self, limits: Limits) -> Result<Self> {
+        self.decompress_into(limits, Vec::new)
+    }
+
+    /// Like [`decompress`](Self::decompress), into a buffer that is asked for when one is needed.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn decompress_into(&self, limits: Limits, buffer: impl FnOnce() -> Vec<u8>) -> Result<Self> {
         let codec = self.header.compression;
         let packed = &self.bytes[HEADER_LEN..];
-        if codec == Compression::None || (self.header.count == 0 && packed.is_empty()) {
+        if !self.is_compressed() {
             return Ok(self.clone());
         }
-        let mut bytes = Vec::new();
+        let mut bytes = buffer();
+        bytes.clear();
         bytes.extend_from_slice(&self.bytes[..HEADER_LEN]);
         compression::decompress(codec, packed, limits, &mut bytes)
             .map_err(|error| error.with_offset(self.header.base_offset))?;

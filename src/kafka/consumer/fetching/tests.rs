@@ -61,8 +61,9 @@ impl Fixture {
 
     fn publish(&mut self, answers: Vec<Answer>) {
         for answer in answers {
-            if let Some((asked, items)) = prepare(answer, true) {
-                self.core.publish(NODE, &asked, items);
+            if let Some(mut rest) = Unprepared::of(answer) {
+                let items = rest.prepare(true, &mut usize::MAX.clone(), &mut Spares::new(0));
+                self.core.publish(NODE, &rest.asked, items, rest.is_done());
             }
         }
     }

@@ -4,10 +4,12 @@ use std::io::{Read, Write};
 
 use flate2::bufread::MultiGzDecoder;
 use flate2::write::GzEncoder;
-use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder as Lz4Decoder, FrameEncoder as Lz4Encoder, FrameInfo};
+use lz4_flex::block;
+use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder as Lz4Encoder, FrameInfo};
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder as ZstdDecoder};
 use ruzstd::encoding::CompressionLevel;
+use twox_hash::XxHash32;
 
 use super::{Compression, Failure, Sink};
 
@@ -21,6 +23,14 @@ const SNAPPY_RATIO: usize = 22;
 
 const LZ4_MAGIC: u32 = 0x184D_2204;
 const LZ4_STORED: u32 = 1 << 31;
+/// The flags of a frame.
+const LZ4_DICTIONARY: u8 = 0x01;
+const LZ4_CONTENT_CHECKSUM: u8 = 0x04;
+const LZ4_CONTENT_SIZE: u8 = 0x08;
+const LZ4_BLOCK_CHECKSUM: u8 = 0x10;
+const LZ4_INDEPENDENT: u8 = 0x20;
+/// How far back a match may lie.
+const LZ4_WINDOW: usize = 64 << 10;
 
 /// The largest window that Kafka's highest zstd level uses. It is filled as data arrives, never beforehand.
 const ZSTD_WINDOW: u64 = 128 << 20;
@@ -59,10 +69,7 @@ pub(super) fn decompress(codec: Compression, input: &[u8], sink: &mut Sink<'_>) 
         Compression::Gzip if input.is_empty() => Err("no data".into()),
         Compression::Gzip => pump(MultiGzDecoder::new(input), sink),
         Compression::Snappy => snappy_decompress(input, sink),
-        Compression::Lz4 => {
-            lz4_check(input)?;
-            pump(Lz4Decoder::new(input), sink)
-        }
+        Compression::Lz4 => lz4_decompress(input, sink),
         Compression::Zstd => zstd_decompress(input, sink),
     }
 }
@@ -132,33 +139,82 @@ fn snappy_block(block: &[u8], sink: &mut Sink<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether `input` is one frame from its magic number to its end mark: the decoder takes a frame that is cut between
-/// two blocks for a whole one, and would go on to frames of other kinds.
-fn lz4_check(input: &[u8]) -> Result<(), &'static str> {
+/// One LZ4 frame from its magic number to its end mark. Its blocks unfold in place: going through a stream would copy
+/// all of it once more.
+fn lz4_decompress(input: &[u8], sink: &mut Sink<'_>) -> Result<(), Failure> {
     const CUT: &str = "the frame is cut short";
-    let word = |at: usize| -> Result<u32, &'static str> {
-        let bytes = input.get(at..).and_then(<[u8]>::first_chunk).ok_or(CUT)?;
-        Ok(u32::from_le_bytes(*bytes))
-    };
-    if word(0)? != LZ4_MAGIC {
-        return Err("not an LZ4 frame");
+    let (magic, rest) = input.split_first_chunk().ok_or(CUT)?;
+    let ([flags, sizes], rest) = rest.split_first_chunk().ok_or(CUT)?;
+    if u32::from_le_bytes(*magic) != LZ4_MAGIC {
+        return Err("not an LZ4 frame".into());
     }
-    let flags = *input.get(4).ok_or(CUT)?;
-    let flag = |bit: u8, size: usize| if flags & bit != 0 { size } else { 0 };
-    let mut at = 7 + flag(0x08, 8) + flag(0x01, 4);
+    if flags >> 6 != 1 {
+        return Err("an unknown version of LZ4 frames".into());
+    }
+    let flag = |bit: u8| flags & bit != 0;
+    if flag(LZ4_DICTIONARY) {
+        return Err("it needs a dictionary, which Kafka has no place for".into());
+    }
+    let largest = match sizes >> 4 & 7 {
+        code @ 4.. => 1 << (8 + 2 * code),
+        code => return Err(format!("an unknown block size, {code}").into()),
+    };
+    // The size of the content is no more than a claim.
+    let described = 2 + if flag(LZ4_CONTENT_SIZE) { 8 } else { 0 };
+    let (&checksum, mut rest) = rest.get(described - 2..).and_then(<[u8]>::split_first).ok_or(CUT)?;
+    if (XxHash32::oneshot(0, &input[4..4 + described]) >> 8) as u8 != checksum {
+        return Err("wrong checksum of the frame's header".into());
+    }
+    let start = sink.out.len();
     loop {
-        let size = word(at)?;
-        at += 4;
-        if size == 0 {
+        let (word, tail) = rest.split_first_chunk().ok_or(CUT)?;
+        let word = u32::from_le_bytes(*word);
+        if word == 0 {
+            rest = tail;
             break;
         }
-        // Below 2^31 and so far within the input: no overflow even in 32 bits, as slices are shorter than that.
-        at = at.checked_add((size & !LZ4_STORED) as usize + flag(0x10, 4)).ok_or(CUT)?;
+        let size = usize::try_from(word & !LZ4_STORED)?;
+        let (block, tail) = tail.split_at_checked(size).ok_or(CUT)?;
+        rest = if flag(LZ4_BLOCK_CHECKSUM) { lz4_checked(tail, block).ok_or(CUT)?? } else { tail };
+        if word & LZ4_STORED != 0 {
+            sink.push(block)?;
+        } else {
+            lz4_block(block, largest, if flag(LZ4_INDEPENDENT) { None } else { Some(start) }, sink)?;
+        }
     }
-    match input.len().checked_sub(at + flag(0x04, 4)) {
-        Some(0) => Ok(()),
-        Some(_) => Err("bytes behind the frame"),
-        None => Err(CUT),
+    if flag(LZ4_CONTENT_CHECKSUM) {
+        rest = lz4_checked(rest, &sink.out[start..]).ok_or(CUT)??;
+    }
+    if rest.is_empty() { Ok(()) } else { Err("bytes behind the frame".into()) }
+}
+
+/// What follows the checksum of `content`, which `rest` starts with; `None` if there is none.
+fn lz4_checked<'a>(rest: &'a [u8], content: &[u8]) -> Option<Result<&'a [u8], &'static str>> {
+    let (checksum, rest) = rest.split_first_chunk()?;
+    let right = XxHash32::oneshot(0, content) == u32::from_le_bytes(*checksum);
+    Some(if right { Ok(rest) } else { Err("wrong checksum") })
+}
+
+/// A block may refer to the 64 KiB before it in a frame whose blocks depend on each other, which begins at `start`.
+fn lz4_block(block: &[u8], largest: usize, start: Option<usize>, sink: &mut Sink<'_>) -> Result<(), Failure> {
+    let (filled, left) = (sink.out.len(), sink.left());
+    // No byte of a block unfolds to more than 255.
+    let room = largest.min(block.len().saturating_mul(255)).min(left);
+    sink.reserve(room)?;
+    sink.out.resize(filled + room, 0);
+    let (before, target) = sink.out.split_at_mut(filled);
+    let done = match start {
+        None => block::decompress_into(block, target),
+        Some(start) => {
+            let from = start.max(before.len().saturating_sub(LZ4_WINDOW));
+            block::decompress_into_with_dict(block, target, &before[from..])
+        }
+    };
+    sink.out.truncate(filled + *done.as_ref().unwrap_or(&0));
+    match done {
+        Ok(_) => Ok(()),
+        Err(block::DecompressError::OutputTooSmall { .. }) if room == left => sink.check(room + 1),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -187,6 +187,37 @@ fn lz4_with_a_bad_header_or_a_match_before_its_start() {
     refused(unpacked(Compression::Lz4, &wild), "corrupt lz4 data");
 }
 
+/// Whatever else a client may set: dependent blocks, larger ones, checksums, the size of the content.
+#[test]
+fn lz4_frames_of_every_kind() {
+    use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
+    let content: Vec<u8> = (0..40).flat_map(|n| text(5_000 + n)).collect();
+    for size in [BlockSize::Max64KB, BlockSize::Max256KB, BlockSize::Max1MB, BlockSize::Max4MB] {
+        for bits in 0..16 {
+            let bit = |n: i32| bits & 1 << n != 0;
+            let info = FrameInfo::new()
+                .block_size(size)
+                .block_mode(if bit(0) { BlockMode::Linked } else { BlockMode::Independent })
+                .block_checksums(bit(1))
+                .content_checksum(bit(2))
+                .content_size(bit(3).then_some(content.len() as u64));
+            let mut encoder = FrameEncoder::with_frame_info(info, Vec::new());
+            std::io::Write::write_all(&mut encoder, &content).unwrap();
+            let packed = encoder.finish().unwrap();
+            assert_eq!(unpacked(Compression::Lz4, &packed).unwrap(), content, "{size:?} {bits:04b}");
+            for cut in [1, 4, 5, 8, packed.len() / 2] {
+                refused(unpacked(Compression::Lz4, &packed[..packed.len() - cut]), "corrupt lz4 data");
+            }
+            refused(unpacked(Compression::Lz4, &[&packed[..], &[0]].concat()), "corrupt lz4 data");
+            let mut last = packed.clone();
+            if bit(2) {
+                last[packed.len() - 1] ^= 1;
+                refused(unpacked(Compression::Lz4, &last), "wrong checksum");
+            }
+        }
+    }
+}
+
 #[test]
 fn zstd_headers_that_claim_too_much() {
     // One segment of 64 GiB; a window of 1 GiB; a window of 64 MiB, which is fine for a few bytes.
