@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::pace::Pace;
+use super::pace::{Pace, Watch};
 use super::progress::Progress;
 use super::report::{Latency, Report};
 use super::tally::Tally;
@@ -86,7 +86,8 @@ pub(super) fn run(options: &Options, stop: &Stop) -> Result<Option<Report>> {
         });
         Ok::<_, Error>((before, trouble.err()))
     })?;
-    let usage = Usage::now().zip(before).map(|(after, before)| after.since(before));
+    // Without a beginning nothing was used.
+    let usage = Usage::now().map(|after| after.since(before.unwrap_or(after)));
     drop(progress);
     let retried = producer.counters().retried_batches;
     let closed = producer.close(GRACE);
@@ -221,17 +222,11 @@ impl Sender<'_> {
 
     fn send_all(&self, start: Instant, before: &mut Option<Usage>) -> Result<()> {
         let mut values = Values::new(self.options.size);
-        let mut now = start;
+        let mut watch = Watch::new(start);
         for index in 0..self.course.total {
             let offset = self.course.pace.due(index);
             let due = start + offset;
-            if due > now {
-                now = Instant::now();
-            }
-            if due > now {
-                self.stop.wait_until(due);
-                now = Instant::now();
-            }
+            let now = watch.wait_until(due, self.stop);
             if self.stop.is_asked() || self.tally.failure().is_some() {
                 break;
             }
