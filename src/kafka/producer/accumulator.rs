@@ -180,7 +180,7 @@ impl Queue {
             {
                 return Ok(Appended::In { noted: note(open), opened: false, filled: false });
             }
-            self.close_open(limits);
+            self.close_open(limits, memory);
             if !bound {
                 return Ok(Appended::MoveOn);
             }
@@ -212,11 +212,14 @@ impl Queue {
         Ok(Appended::In { noted: note(self.open.insert(open)), opened: true, filled })
     }
 
-    fn close_open(&mut self, limits: &Limits) {
+    fn close_open(&mut self, limits: &Limits, memory: &Memory) {
         let Some(open) = self.open.take() else { return };
         let count = open.builder.count().unsigned_abs();
-        let buffer = match open.builder.close(limits.compression) {
-            Ok(buffer) => buffer,
+        let buffer = match open.builder.close_into(limits.compression, |size| memory.take_spare(size)) {
+            Ok((buffer, left)) => {
+                left.into_iter().for_each(|left| memory.give_spare(left));
+                buffer
+            }
             // The codec was checked when the producer was made; should it fail all the same, nobody waits in vain.
             Err(error) => return open.promise.settle(Outcome::Failed(error)),
         };
@@ -239,7 +242,14 @@ impl Queue {
 
     /// Takes the next batch to send, if one is ready: waiting ones first, then the open one when `everything` is to go
     /// or it has lingered long enough.
-    pub(super) fn next(&mut self, now: Instant, everything: bool, limits: &Limits, identity: &Identity) -> Next {
+    pub(super) fn next(
+        &mut self,
+        now: Instant,
+        everything: bool,
+        limits: &Limits,
+        identity: &Identity,
+        memory: &Memory,
+    ) -> Next {
         if self.recovering {
             return Next::Wait(None);
         }
@@ -256,7 +266,7 @@ impl Queue {
             if !everything && (limits.linger.is_zero() || ready > now) {
                 return Next::Wait((!limits.linger.is_zero()).then_some(ready));
             }
-            self.close_open(limits);
+            self.close_open(limits, memory);
         }
         let Some(batch) = self.waiting.front_mut() else { return Next::Wait(None) };
         if batch.stamp.is_none() {
@@ -385,9 +395,9 @@ impl Queue {
 
     /// Takes out every batch that is past its deadline and not in flight, and closes the open one when it has waited
     /// for long.
-    pub(super) fn expire(&mut self, now: Instant, limits: &Limits, expired: &mut Vec<Batch>) {
+    pub(super) fn expire(&mut self, now: Instant, limits: &Limits, memory: &Memory, expired: &mut Vec<Batch>) {
         if self.open.as_ref().is_some_and(|open| open.created + limits.patience() <= now) {
-            self.close_open(limits);
+            self.close_open(limits, memory);
         }
         let before = expired.len();
         while self.waiting.front().is_some_and(|batch| batch.deadline <= now) {
@@ -436,8 +446,8 @@ impl Queue {
     }
 
     /// Gives up everything that is not in flight.
-    pub(super) fn drain(&mut self, limits: &Limits) -> VecDeque<Batch> {
-        self.close_open(limits);
+    pub(super) fn drain(&mut self, limits: &Limits, memory: &Memory) -> VecDeque<Batch> {
+        self.close_open(limits, memory);
         if self.waiting.iter().any(|batch| batch.stamp.is_some()) {
             self.sequences.break_off();
         }
@@ -447,9 +457,9 @@ impl Queue {
     }
 
     /// Like [`drain`](Self::drain), for good: no more records are taken.
-    pub(super) fn close(&mut self, limits: &Limits) -> VecDeque<Batch> {
+    pub(super) fn close(&mut self, limits: &Limits, memory: &Memory) -> VecDeque<Batch> {
         self.closed = true;
-        self.drain(limits)
+        self.drain(limits, memory)
     }
 
     /// Whether the producer has ended, so that nothing is to be sent again.

@@ -24,10 +24,12 @@ pub(super) struct Memory {
 }
 
 struct Account {
-    /// Bytes not given out. Below zero for as long as a batch that was split holds more than its own.
+    /// Bytes not given out. Below zero for as long as a batch that was split or compressed holds more than its own.
     free: isize,
     /// A buffer can come back while the request that carried it is still being dropped; it is free when unshared.
     pool: Vec<Arc<Vec<u8>>>,
+    /// To compress the next batch into.
+    spare: Option<Vec<u8>>,
     waiting: usize,
     closed: bool,
 }
@@ -36,7 +38,7 @@ impl Memory {
     /// An account of this many bytes.
     pub(super) fn new(bytes: usize) -> Self {
         let free = isize::try_from(bytes).unwrap_or(isize::MAX);
-        let account = Account { free, pool: Vec::new(), waiting: 0, closed: false };
+        let account = Account { free, pool: Vec::new(), spare: None, waiting: 0, closed: false };
         Self { total: bytes, account: Mutex::new(account), freed: Condvar::new(), short: AtomicBool::new(false) }
     }
 
@@ -62,6 +64,34 @@ impl Memory {
         Some(buffer)
     }
 
+    /// A buffer of at least `needed` bytes to compress a batch into. When memory is short there is one all the same, so
+    /// that batches can leave; the batch's own comes back for it by [`give_spare`](Self::give_spare).
+    pub(super) fn take_spare(&self, needed: usize) -> Vec<u8> {
+        let mut account = lock(&self.account);
+        if let Some(spare) = account.spare.take() {
+            if spare.capacity() >= needed {
+                return spare;
+            }
+            account.free += spare.capacity().cast_signed();
+        }
+        account.free -= needed.cast_signed();
+        drop(account);
+        let mut buffer = Vec::new();
+        buffer.reserve_exact(needed);
+        buffer
+    }
+
+    /// Takes back the buffer that was not needed after compressing. It is the next spare one.
+    pub(super) fn give_spare(&self, buffer: Vec<u8>) {
+        let mut account = lock(&self.account);
+        if account.spare.is_none() {
+            account.spare = Some(buffer);
+        } else {
+            drop(account);
+            self.give_back(Arc::new(buffer));
+        }
+    }
+
     /// How large a buffer of `capacity` bytes may become to hold `needed`: doubled, up to `limit` unless more is needed.
     /// None when memory is short.
     pub(super) fn grow(&self, capacity: usize, needed: usize, limit: usize) -> Option<usize> {
@@ -74,7 +104,12 @@ impl Memory {
     /// Takes a buffer back.
     pub(super) fn give_back(&self, buffer: Arc<Vec<u8>>) {
         let mut account = lock(&self.account);
-        account.pool.push(buffer);
+        if account.free < 0 {
+            // More was given out than there is.
+            account.free += buffer.capacity().cast_signed();
+        } else {
+            account.pool.push(buffer);
+        }
         if account.waiting > 0 {
             drop(account);
             self.freed.notify_all();
@@ -165,6 +200,25 @@ mod tests {
         memory.give_back(Arc::new(small));
         assert!(memory.take(8_000).is_some());
         assert!(memory.take(8_000).is_none());
+    }
+
+    #[test]
+    fn compressing_takes_one_buffer_more_however_short_memory_is() {
+        let memory = Memory::new(30_000);
+        let batches: Vec<_> = (0..3).map(|_| memory.take(10_000).unwrap()).collect();
+        assert!(memory.take(1).is_none());
+        let mut spares = Vec::new();
+        for batch in batches {
+            let packed = memory.take_spare(10_000);
+            spares.push(packed.as_ptr());
+            memory.give_spare(batch);
+            memory.give_back(Arc::new(packed));
+        }
+        assert_eq!(lock(&memory.account).pool.len(), 2, "the first that came back paid for the spare one");
+        assert!(lock(&memory.account).spare.is_some());
+        assert_eq!(lock(&memory.account).free, 0);
+        let larger = memory.take_spare(20_000);
+        assert!(larger.capacity() >= 20_000 && lock(&memory.account).spare.is_none());
     }
 
     #[test]

@@ -306,7 +306,7 @@ impl Shared {
             }
             Err(error) => {
                 log::error!("{error}");
-                for batch in queue.drain(&self.limits) {
+                for batch in queue.drain(&self.limits, &self.memory) {
                     batch.promise.settle(Outcome::Failed(error.clone()));
                 }
             }
@@ -482,7 +482,7 @@ impl Shared {
             closer.close();
         }
         for partition in self.partitions() {
-            let batches = lock(&partition.queue).close(&self.limits);
+            let batches = lock(&partition.queue).close(&self.limits, &self.memory);
             for batch in batches {
                 let error = batch.give_up(why.clone());
                 self.conclude(partition, batch, Outcome::Failed(error));

@@ -176,7 +176,7 @@ impl Sender {
         for partition in ready {
             let mut queue = lock(&partition.queue);
             let mut expired = Vec::new();
-            queue.expire(now, limits, &mut expired);
+            queue.expire(now, limits, &self.shared.memory, &mut expired);
             let leader = leader_of(&snapshot, &partition);
             let mut stays = true;
             if queue.is_empty() {
@@ -198,7 +198,7 @@ impl Sender {
             } else if !pass.flight.is_empty() && pass.size + queue.next_size() > self.shared.settings.max_request_size {
                 pass.wake(queue.deadline(limits));
             } else {
-                match queue.next(now, everything, limits, &self.shared.identity) {
+                match queue.next(now, everything, limits, &self.shared.identity, &self.shared.memory) {
                     Next::Batch(batch) => {
                         partition.batch_closed();
                         pass.size += batch.buffer.len();
@@ -364,7 +364,7 @@ impl Sender {
     fn give_up_all(&self, error: &Error) {
         for partition in self.outbox.wait(Some(Instant::now())).ready {
             let mut queue = lock(&partition.queue);
-            let batches = queue.drain(&self.shared.limits);
+            let batches = queue.drain(&self.shared.limits, &self.shared.memory);
             queue.listed = None;
             drop(queue);
             for batch in batches {

@@ -96,16 +96,27 @@ impl Default for Limits {
     }
 }
 
-/// Compresses `input`.
+/// Compresses `input` and appends it to `out`, which does not grow for it: false if it has not enough room, and its end
+/// is then nonsense.
 ///
 /// # Errors
 /// The codec is not part of this build.
-pub(crate) fn compress(codec: Compression, input: &[u8]) -> Result<Vec<u8>> {
+pub(crate) fn compress(codec: Compression, input: &[u8], out: &mut Vec<u8>) -> Result<bool> {
     codec.available()?;
     #[cfg(feature = "compression")]
-    return codecs::compress(codec, input).map_err(|error| Error::state(format!("compressing with {codec}: {error}")));
+    return codecs::compress(codec, input, out)
+        .map_err(|error| Error::state(format!("compressing with {codec}: {error}")));
     #[cfg(not(feature = "compression"))]
-    Ok(input.to_vec())
+    Ok(push_if_room(out, input))
+}
+
+/// Appends these bytes if no more memory is needed for it.
+fn push_if_room(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
+    let fits = bytes.len() <= out.capacity() - out.len();
+    if fits {
+        out.extend_from_slice(bytes);
+    }
+    fits
 }
 
 /// Decompresses `input` and appends it to `out`, which is as it was after an error.

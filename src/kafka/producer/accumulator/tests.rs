@@ -62,7 +62,7 @@ impl Bench {
     }
 
     fn next(&self) -> Option<Batch> {
-        match self.queue(|queue| queue.next(self.now, true, &self.limits, &self.identity)) {
+        match self.queue(|queue| queue.next(self.now, true, &self.limits, &self.identity, &self.memory)) {
             Next::Batch(batch) => Some(batch),
             _ => None,
         }
@@ -218,10 +218,10 @@ fn expiry_takes_the_oldest_first_and_breaks_the_sequence_of_what_was_sent() {
     bench.come_back(batch, &lost());
     let mut expired = Vec::new();
     let early = bench.now;
-    bench.queue(|queue| queue.expire(early, &bench.limits, &mut expired));
+    bench.queue(|queue| queue.expire(early, &bench.limits, &bench.memory, &mut expired));
     assert!(expired.is_empty());
     let late = bench.queue(|queue| queue.waiting[0].deadline);
-    bench.queue(|queue| queue.expire(late, &bench.limits, &mut expired));
+    bench.queue(|queue| queue.expire(late, &bench.limits, &bench.memory, &mut expired));
     assert_eq!((tell(&expired[0]).0.as_str(), expired[0].undecided), ("r0", true));
     let error = expired[0].give_up(timed_out(bench.limits.message_timeout));
     assert_eq!((error.kind(), error.topic(), error.partition()), (ErrorKind::OutcomeUnknown, Some("t"), Some(0)));
@@ -229,7 +229,7 @@ fn expiry_takes_the_oldest_first_and_breaks_the_sequence_of_what_was_sent() {
     assert_eq!(tell(&bench.next().unwrap()).1, 1, "the hole it may have left is not waited for");
 
     let all = late + 60 * SECOND;
-    bench.queue(|queue| queue.expire(all, &bench.limits, &mut expired));
+    bench.queue(|queue| queue.expire(all, &bench.limits, &bench.memory, &mut expired));
     assert!(bench.queue(|queue| queue.is_empty()), "the open batch expires like the others");
 }
 
@@ -242,11 +242,11 @@ fn a_batch_that_cannot_be_sent_does_not_take_younger_records_with_it() {
     let closing = bench.queue(|queue| queue.deadline(&bench.limits)).unwrap();
     assert_eq!(closing, opened + 6 * SECOND, "a tenth of message.timeout.ms");
     let mut expired = Vec::new();
-    bench.queue(|queue| queue.expire(closing, &bench.limits, &mut expired));
+    bench.queue(|queue| queue.expire(closing, &bench.limits, &bench.memory, &mut expired));
     assert!(expired.is_empty());
     assert!(matches!(bench.append("younger").unwrap(), Appended::In { opened: true, .. }));
     bench.queue(|queue| queue.waiting[0].deadline = opened);
-    bench.queue(|queue| queue.expire(opened, &bench.limits, &mut expired));
+    bench.queue(|queue| queue.expire(opened, &bench.limits, &bench.memory, &mut expired));
     assert_eq!(expired.iter().map(|batch| batch.count).collect::<Vec<_>>(), [2]);
     assert!(!bench.queue(|queue| queue.is_empty()), "the younger record has its own time");
 }
@@ -259,7 +259,7 @@ fn backoff_grows_holds_everything_up_and_ends_with_a_success() {
         batch.failed(&refused(), &bench.limits);
         bench.queue(|queue| queue.returned(batch, true, bench.now, &bench.limits));
         let until = bench.now + wait * SECOND;
-        let next = bench.queue(|queue| queue.next(bench.now, true, &bench.limits, &bench.identity));
+        let next = bench.queue(|queue| queue.next(bench.now, true, &bench.limits, &bench.identity, &bench.memory));
         assert!(matches!(next, Next::Wait(Some(at)) if at == until));
         bench.now = until;
     }
@@ -290,13 +290,17 @@ fn a_batch_lingers_until_its_time_or_until_everything_goes() {
     bench.limits.batch_size = 1000;
     bench.fill(3);
     let created = bench.queue(|queue| queue.open.as_ref().unwrap().created);
-    let at = |now, everything| bench.queue(|queue| queue.next(now, everything, &bench.limits, &bench.identity));
+    let at = |now, everything| {
+        bench.queue(|queue| queue.next(now, everything, &bench.limits, &bench.identity, &bench.memory))
+    };
     assert!(matches!(at(created, false), Next::Wait(Some(ready)) if ready == created + SECOND));
     let Next::Batch(batch) = at(created + SECOND, false) else { panic!("it has lingered") };
     assert_eq!(batch.count, 3);
     bench.land(batch, true);
     bench.fill(1);
-    let Next::Batch(batch) = bench.queue(|queue| queue.next(bench.now, true, &bench.limits, &bench.identity)) else {
+    let Next::Batch(batch) =
+        bench.queue(|queue| queue.next(bench.now, true, &bench.limits, &bench.identity, &bench.memory))
+    else {
         panic!("everything is to go")
     };
     assert_eq!(batch.count, 1);
@@ -306,7 +310,8 @@ fn a_batch_lingers_until_its_time_or_until_everything_goes() {
 fn without_a_producer_id_nothing_is_stamped() {
     let bench = Bench { identity: Identity::default(), ..Bench::new() };
     bench.fill(1);
-    let next = |bench: &Bench| bench.queue(|queue| queue.next(bench.now, true, &bench.limits, &bench.identity));
+    let next =
+        |bench: &Bench| bench.queue(|queue| queue.next(bench.now, true, &bench.limits, &bench.identity, &bench.memory));
     assert!(matches!(next(&bench), Next::NeedsProducerId));
     bench.identity.adopt(ProducerId { id: 8, epoch: 0 });
     assert!(matches!(next(&bench), Next::Batch(_)));
@@ -336,7 +341,7 @@ fn halves_take_the_place_of_the_whole_and_those_behind_start_anew() {
 fn a_closed_queue_takes_nothing_and_splits_nothing() {
     let bench = Bench::running();
     let batch = bench.next().unwrap();
-    assert_eq!(bench.queue(|queue| queue.close(&bench.limits)).len(), 3);
+    assert_eq!(bench.queue(|queue| queue.close(&bench.limits, &bench.memory)).len(), 3);
     assert!(bench.append("late").is_err());
     assert!(bench.queue(|queue| queue.split(Box::new(batch), &bench.limits, &bench.memory)).is_err());
     assert_eq!(bench.queue(|queue| queue.pending()), 1, "what is in flight comes back by itself");

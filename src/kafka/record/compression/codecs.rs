@@ -5,13 +5,12 @@ use std::io::{Read, Write};
 use flate2::bufread::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use lz4_flex::block;
-use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder as Lz4Encoder, FrameInfo};
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder as ZstdDecoder};
 use ruzstd::encoding::CompressionLevel;
 use twox_hash::XxHash32;
 
-use super::{Compression, Failure, Sink};
+use super::{Compression, Failure, Sink, push_if_room};
 
 /// Starts the framing that snappy-java (xerial) gives to Snappy blocks: magic, version 1, readable by version 1.
 const XERIAL_HEADER: [u8; 16] = [0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1];
@@ -23,6 +22,11 @@ const SNAPPY_RATIO: usize = 22;
 
 const LZ4_MAGIC: u32 = 0x184D_2204;
 const LZ4_STORED: u32 = 1 << 31;
+const LZ4_VERSION: u8 = 1;
+/// The code of blocks of up to 64 KiB, the smallest; each code above it is four times as much.
+const LZ4_64_KIB: u8 = 4;
+/// What is put into one: positions in it fit into 16 bits, which makes the table of matches small and quick.
+const LZ4_BLOCK: usize = u16::MAX as usize - 1;
 /// The flags of a frame.
 const LZ4_DICTIONARY: u8 = 0x01;
 const LZ4_CONTENT_CHECKSUM: u8 = 0x04;
@@ -40,25 +44,20 @@ const ZSTD_STEP: usize = 256 * 1024;
 /// How much is read at once.
 const STEP: usize = 64 * 1024;
 
-pub(super) fn compress(codec: Compression, input: &[u8]) -> Result<Vec<u8>, Failure> {
+pub(super) fn compress(codec: Compression, input: &[u8], out: &mut Vec<u8>) -> Result<bool, Failure> {
     match codec {
-        Compression::None => Ok(input.to_vec()),
+        Compression::None => Ok(push_if_room(out, input)),
         Compression::Gzip => {
             let mut encoder = GzEncoder::new(Vec::with_capacity(input.len() / 2), flate2::Compression::default());
             encoder.write_all(input)?;
-            Ok(encoder.finish()?)
+            Ok(push_if_room(out, &encoder.finish()?))
         }
-        Compression::Snappy => snappy_compress(input),
-        Compression::Lz4 => {
-            let frame = FrameInfo::new().block_size(BlockSize::Max64KB).block_mode(BlockMode::Independent);
-            let mut encoder = Lz4Encoder::with_frame_info(frame, Vec::with_capacity(input.len() / 2));
-            encoder.write_all(input)?;
-            Ok(encoder.finish()?)
-        }
+        Compression::Snappy => snappy_compress(input, out),
+        Compression::Lz4 => lz4_compress(input, out),
         Compression::Zstd => {
             let mut output = Vec::with_capacity(input.len() / 2);
             ruzstd::encoding::compress(input, &mut output, CompressionLevel::Fastest);
-            Ok(output)
+            Ok(push_if_room(out, &output))
         }
     }
 }
@@ -94,16 +93,15 @@ fn pump(mut source: impl Read, sink: &mut Sink<'_>) -> Result<(), Failure> {
     }
 }
 
-fn snappy_compress(input: &[u8]) -> Result<Vec<u8>, Failure> {
+fn snappy_compress(input: &[u8], out: &mut Vec<u8>) -> Result<bool, Failure> {
     let mut encoder = snap::raw::Encoder::new();
-    let mut output = XERIAL_HEADER.to_vec();
     let mut block = vec![0; snap::raw::max_compress_len(XERIAL_BLOCK)];
+    let mut fits = push_if_room(out, &XERIAL_HEADER);
     for chunk in input.chunks(XERIAL_BLOCK) {
         let size = encoder.compress(chunk, &mut block)?;
-        output.extend_from_slice(&(size as u32).to_be_bytes());
-        output.extend_from_slice(&block[..size]);
+        fits = fits && push_if_room(out, &(size as u32).to_be_bytes()) && push_if_room(out, &block[..size]);
     }
-    Ok(output)
+    Ok(fits)
 }
 
 /// Java frames its blocks; librdkafka and others write one bare block.
@@ -139,6 +137,23 @@ fn snappy_block(block: &[u8], sink: &mut Sink<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// One frame of independent blocks, without checksums but the header's own: the batch has one.
+fn lz4_compress(input: &[u8], out: &mut Vec<u8>) -> Result<bool, Failure> {
+    let [magic @ .., flags, sizes, checksum] = &mut [0; 7];
+    *magic = LZ4_MAGIC.to_le_bytes();
+    (*flags, *sizes) = (LZ4_VERSION << 6 | LZ4_INDEPENDENT, LZ4_64_KIB << 4);
+    *checksum = (XxHash32::oneshot(0, &[*flags, *sizes]) >> 8) as u8;
+    let mut fits = push_if_room(out, magic) && push_if_room(out, &[*flags, *sizes, *checksum]);
+    let mut table = block::CompressTable::small();
+    let mut packed = vec![0; block::get_maximum_output_size(LZ4_BLOCK)];
+    for block in input.chunks(LZ4_BLOCK) {
+        let size = block::compress_into_with_table(block, &mut packed, &mut table)?;
+        let (block, flag) = if size < block.len() { (&packed[..size], 0) } else { (block, LZ4_STORED) };
+        fits = fits && push_if_room(out, &(block.len() as u32 | flag).to_le_bytes()) && push_if_room(out, block);
+    }
+    Ok(fits && push_if_room(out, &[0; 4]))
+}
+
 /// One LZ4 frame from its magic number to its end mark. Its blocks unfold in place: going through a stream would copy
 /// all of it once more.
 fn lz4_decompress(input: &[u8], sink: &mut Sink<'_>) -> Result<(), Failure> {
@@ -148,7 +163,7 @@ fn lz4_decompress(input: &[u8], sink: &mut Sink<'_>) -> Result<(), Failure> {
     if u32::from_le_bytes(*magic) != LZ4_MAGIC {
         return Err("not an LZ4 frame".into());
     }
-    if flags >> 6 != 1 {
+    if flags >> 6 != LZ4_VERSION {
         return Err("an unknown version of LZ4 frames".into());
     }
     let flag = |bit: u8| flags & bit != 0;
@@ -156,7 +171,7 @@ fn lz4_decompress(input: &[u8], sink: &mut Sink<'_>) -> Result<(), Failure> {
         return Err("it needs a dictionary, which Kafka has no place for".into());
     }
     let largest = match sizes >> 4 & 7 {
-        code @ 4.. => 1 << (8 + 2 * code),
+        code @ LZ4_64_KIB.. => 1 << (8 + 2 * code),
         code => return Err(format!("an unknown block size, {code}").into()),
     };
     // The size of the content is no more than a claim.
