@@ -1,0 +1,2 @@
+use rdkafka as _;
+fn main() {}
