@@ -56,6 +56,11 @@ impl Report {
         self.settings.insert(name.to_owned(), value.into());
     }
 
+    /// Adds a property whose value is known as text.
+    pub fn set_property(&mut self, name: &str, text: &str) {
+        self.set(name, serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)));
+    }
+
     /// Says why the run ended before everything was done. The first reason stays.
     pub fn ended(&mut self, why: impl Into<String>) {
         self.ended.get_or_insert(why.into());

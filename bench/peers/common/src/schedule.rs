@@ -70,7 +70,9 @@ impl Schedule {
     }
 
     fn after(&self, index: u64) -> Duration {
-        Duration::from_nanos(u64::try_from(u128::from(index) * 1_000_000_000 / u128::from(self.rate)).unwrap_or(u64::MAX))
+        Duration::from_nanos(
+            u64::try_from(u128::from(index) * 1_000_000_000 / u128::from(self.rate)).unwrap_or(u64::MAX),
+        )
     }
 }
 

@@ -1,2 +1,0 @@
-use rdkafka as _;
-fn main() {}
