@@ -45,7 +45,7 @@ impl<'a> Topic<'a> {
                 librdkafka::rd_kafka_produce(
                     self.handle,
                     ANY_PARTITION,
-                    librdkafka::RD_KAFKA_MSG_F_COPY as i32,
+                    librdkafka::RD_KAFKA_MSG_F_COPY,
                     value.as_ptr().cast_mut().cast(),
                     value.len(),
                     ptr::null(),
