@@ -8,6 +8,7 @@ use std::time::Instant;
 use peer_common::{
     Arguments, Arrivals, Compression, Measure, Mode, Outcomes, PATIENCE, Report, Result, Schedule, Values,
 };
+use rustfs_kafka::client::{KafkaClient, ProducerTimestamp};
 use rustfs_kafka::consumer::{Consumer, FetchOffset};
 use rustfs_kafka::producer::{self, BatchProducer, ProduceConfirm, Producer, Record, RequiredAcks};
 
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
 
 fn produce(arguments: &Arguments, report: &mut Report) -> Result {
     tell_produce(arguments, report);
-    let mut producer = BatchProducer::from_hosts(hosts(arguments))
+    let mut producer = BatchProducer::from_client(connect(arguments)?)
         .with_required_acks(RequiredAcks::All)
         .with_compression(compression(arguments));
     if arguments.tuned {
@@ -148,8 +149,16 @@ fn first(arguments: &Arguments, report: &mut Report) -> Result {
 
 fn connect_producer(arguments: &Arguments, report: &mut Report) -> Result<Producer> {
     tell_produce(arguments, report);
-    let producer = Producer::from_hosts(hosts(arguments)).with_required_acks(RequiredAcks::All);
+    let producer = Producer::from_client(connect(arguments)?).with_required_acks(RequiredAcks::All);
     Ok(producer.with_compression(compression(arguments)).create()?)
+}
+
+/// Its records would be of 1970 without a setting that only a client has, and Kafka deletes them within minutes.
+fn connect(arguments: &Arguments) -> Result<KafkaClient> {
+    let client = KafkaClient::builder().with_hosts(hosts(arguments));
+    let mut client = client.with_producer_timestamp(Some(ProducerTimestamp::CreateTime)).build();
+    client.load_metadata(&[&arguments.topic])?;
+    Ok(client)
 }
 
 fn connect_consumer(arguments: &Arguments, report: &mut Report, from: FetchOffset) -> Result<Consumer> {
@@ -173,6 +182,7 @@ fn connect_consumer(arguments: &Arguments, report: &mut Report, from: FetchOffse
 fn tell_produce(arguments: &Arguments, report: &mut Report) {
     report.set("required_acks", "All");
     report.set("idempotence", "cannot");
+    report.set("producer_timestamp", "CreateTime");
     report.set("compression", arguments.compression.name());
 }
 
