@@ -213,8 +213,10 @@ impl Sender<'_> {
     fn run(&self, start: Instant) -> Option<Usage> {
         let mut before = None;
         let sent = self.send_all(start, &mut before);
-        let flushed = self.producer.flush(self.patience);
-        if let Err(error) = sent.and(flushed) {
+        if let Err(error) = sent {
+            self.tally.fail(error);
+        }
+        if let Err(error) = self.producer.flush(self.tally.patience(self.patience)) {
             self.tally.fail(error);
         }
         before

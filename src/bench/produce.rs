@@ -51,9 +51,9 @@ pub(super) fn run(options: &Options, stop: &Stop) -> Result<Option<Report>> {
     let sending = Sending { options, producer: &producer, values: &values, tally: &tally, stop };
 
     sending.until(warm_up(options))?;
-    producer.flush(patience)?;
-    if let Some(error) = tally.failure() {
-        return Err(error.clone());
+    let flushed = producer.flush(tally.patience(patience));
+    if let Some(error) = tally.failure().cloned().or(flushed.err()) {
+        return Err(error);
     }
     tally.measure();
     let retried = producer.counters().retried_batches;
@@ -61,7 +61,7 @@ pub(super) fn run(options: &Options, stop: &Stop) -> Result<Option<Report>> {
     let before = Usage::now();
     let start = Instant::now();
     sending.until(options.limit.into())?;
-    let flushed = producer.flush(patience);
+    let flushed = producer.flush(tally.patience(patience));
     let usage = Usage::now().zip(before).map(|(after, before)| after.since(before));
     drop(progress);
     let retried = producer.counters().retried_batches - retried;
