@@ -171,7 +171,7 @@ fn a_rate_and_a_time_are_kept_by_several_threads() {
     // On a slow machine the time may end before the last ones went out; none goes out early.
     assert!(records > 0.0 && records <= 300.0, "{produced}");
     assert_eq!((number(&produced, "producers"), number(&produced, "warmup_records")), (3.0, 0.0));
-    let shared = complete(&address, "produce --topic t --count 1001 --producers 7 --warm-up 0s --json");
+    let shared = complete(&address, "produce --topic t --count 1001 --producers 7 --at-once 9 --warm-up 0s --json");
     assert_eq!(number(&shared, "records"), 1001.0, "no share is lost to rounding");
     let counted = complete(&address, "produce --topic t --count 11 --rate 1000 --producers 4 --json");
     assert_eq!(number(&counted, "records"), 11.0);

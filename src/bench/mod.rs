@@ -47,6 +47,9 @@ pub const MIN_LATENCY_SIZE: usize = size_of::<u64>();
 /// So many threads can send.
 pub const MAX_PRODUCERS: u32 = 1024;
 
+/// The most records that are handed over with one call.
+pub const MAX_AT_ONCE: u32 = 1024;
+
 /// In place of the default: a run whose broker is gone should end soon.
 const MESSAGE_TIMEOUT: u64 = 10_000;
 
@@ -109,6 +112,8 @@ pub struct Options {
     pub rate: Option<u64>,
     /// Threads that send with the one producer, for [`Mode::Produce`]: 1, the default, to [`MAX_PRODUCERS`].
     pub producers: u32,
+    /// Records handed over with one call, for [`Mode::Produce`] without a rate: 1, the default, to [`MAX_AT_ONCE`].
+    pub at_once: u32,
     /// How long to send before it is measured. Default: a twentieth of the limit, but 1 s at most; a fifth, but 2 s at
     /// most, for [`Mode::Latency`].
     pub warm_up: Option<Duration>,
@@ -132,6 +137,7 @@ impl Options {
             size: DEFAULT_SIZE,
             rate: latency.then_some(DEFAULT_LATENCY_RATE),
             producers: 1,
+            at_once: 1,
             warm_up: None,
             partitions: DEFAULT_PARTITIONS,
             replication_factor: DEFAULT_REPLICATION_FACTOR,
@@ -152,6 +158,12 @@ impl Options {
         }
         if !(1..=MAX_PRODUCERS).contains(&self.producers) {
             return Err(Error::config(format!("1 to {MAX_PRODUCERS} producers are possible")));
+        }
+        if !(1..=MAX_AT_ONCE).contains(&self.at_once) {
+            return Err(Error::config(format!("1 to {MAX_AT_ONCE} records at once are possible")));
+        }
+        if self.at_once > 1 && self.rate.is_some() {
+            return Err(Error::config("with a rate each record is sent when it is due, not several at once"));
         }
         Ok(())
     }
@@ -180,6 +192,7 @@ impl Options {
         }
         if self.mode == Mode::Produce {
             set("producers", self.producers.into());
+            set("at once", self.at_once.into());
         }
         settings
     }
@@ -245,6 +258,9 @@ mod tests {
         refused(Options { rate: Some(0), ..new(Mode::Latency, "t") });
         refused(Options { rate: Some(MAX_RATE + 1), ..new(Mode::Produce, "t") });
         refused(Options { producers: 0, ..new(Mode::Produce, "t") });
+        refused(Options { at_once: 0, ..new(Mode::Produce, "t") });
+        refused(Options { at_once: MAX_AT_ONCE + 1, ..new(Mode::Produce, "t") });
+        refused(Options { at_once: 2, rate: Some(10), ..new(Mode::Produce, "t") });
         refused(Options { producers: MAX_PRODUCERS + 1, ..new(Mode::Produce, "t") });
     }
 }

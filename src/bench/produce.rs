@@ -165,24 +165,40 @@ impl Sending<'_> {
     }
 
     fn as_fast_as_it_can(&self, nth: u32, count: u64, until: Option<Instant>) -> Result<()> {
-        let mut sample = None;
-        for (sent, value) in (0..count).zip(self.values.from(nth as usize)) {
-            let record = Record::to(&self.options.topic).value(value);
-            if sent % STRIDE == 0 {
-                if self.stop.is_asked() || self.tally.failure().is_some() {
-                    break;
-                }
-                let now = Instant::now();
-                if until.is_some_and(|until| now >= until) {
-                    break;
-                }
-                if sample.is_none_or(|sample| now >= sample) {
-                    sample = Some(now + SAMPLE);
-                    self.producer.send_with(record, self.tally.timer(now))?;
-                    continue;
-                }
+        let at_once = u64::from(self.options.at_once);
+        let mut records = self.values.from(nth as usize).map(|value| Record::to(&self.options.topic).value(value));
+        let mut together = Vec::with_capacity(self.options.at_once as usize);
+        let (mut left, mut sample) = (count, None);
+        while left > 0 {
+            if self.stop.is_asked() || self.tally.failure().is_some() {
+                break;
             }
-            self.producer.post(record)?;
+            let now = Instant::now();
+            if until.is_some_and(|until| now >= until) {
+                break;
+            }
+            let mut stride = left.min(at_once.max(STRIDE)) as usize;
+            left -= stride as u64;
+            if sample.is_none_or(|sample| now >= sample)
+                && let Some(record) = records.next()
+            {
+                sample = Some(now + SAMPLE);
+                self.producer.send_with(record, self.tally.timer(now))?;
+                stride -= 1;
+            }
+            let mut stride = records.by_ref().take(stride);
+            if at_once == 1 {
+                stride.try_for_each(|record| self.producer.post(record))?;
+                continue;
+            }
+            loop {
+                together.clear();
+                together.extend(stride.by_ref().take(at_once as usize));
+                if together.is_empty() {
+                    break;
+                }
+                self.producer.post_all(&together)?;
+            }
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use super::common::{Kafka, Layout, Output};
 use super::resolve::{Resolver, Source, flag};
 use super::usage;
-use crate::bench::{Limit, MAX_PRODUCERS, MAX_RATE, MIN_LATENCY_SIZE, Mode, Options, Task};
+use crate::bench::{Limit, MAX_AT_ONCE, MAX_PRODUCERS, MAX_RATE, MIN_LATENCY_SIZE, Mode, Options, Task};
 use crate::clock::parse_duration;
 use crate::kafka::config::Scope;
 use crate::logging::Format;
@@ -51,6 +51,11 @@ struct Produce {
     /// [default: 1]
     #[arg(long, value_name = "N", help_heading = "Records", allow_negative_numbers = true, verbatim_doc_comment)]
     producers: Option<OsString>,
+
+    /// Records handed over with one call
+    /// [default: 1]
+    #[arg(long, value_name = "N", help_heading = "Records", allow_negative_numbers = true, verbatim_doc_comment)]
+    at_once: Option<OsString>,
 }
 
 #[derive(Args, Clone, Debug, Default)]
@@ -175,10 +180,23 @@ impl Typed {
             Typing::Compare(typed) => return typed.resolve(),
             Typing::Produce(typed) => {
                 let options = typed.sending.resolve(resolver, typed.common.resolve(resolver, Mode::Produce)?)?;
-                let source = Source { flag: "--producers", typed: typed.producers.as_ref(), variable: "" };
-                let producers = resolver.count(&source, i64::from(MAX_PRODUCERS), "4")?;
-                let producers = producers.and_then(|count| u32::try_from(count).ok()).unwrap_or(options.producers);
-                Options { producers, ..options }
+                let number = |flag, typed: &Option<OsString>, most: u32, example| {
+                    let count =
+                        resolver.count(&Source { flag, typed: typed.as_ref(), variable: "" }, most.into(), example)?;
+                    Ok::<_, Error>(count.and_then(|count| u32::try_from(count).ok()))
+                };
+                let producers = number("--producers", &typed.producers, MAX_PRODUCERS, "4")?;
+                let at_once = number("--at-once", &typed.at_once, MAX_AT_ONCE, "16")?;
+                if at_once.is_some() && options.rate.is_some() {
+                    let why =
+                        "--at-once and --rate contradict each other: with a rate each record is sent when it is due";
+                    return Err(Error::config(format!("{why}; leave one of them out")));
+                }
+                Options {
+                    producers: producers.unwrap_or(options.producers),
+                    at_once: at_once.unwrap_or(options.at_once),
+                    ..options
+                }
             }
             Typing::Consume(typed) => typed.common.resolve(resolver, Mode::Consume)?,
             Typing::Latency(typed) => {

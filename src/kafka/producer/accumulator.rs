@@ -171,13 +171,9 @@ impl Queue {
         }
         let (key, value, headers) = (record.key_bytes(), record.value_bytes(), record.header_list());
         let mut filled = false;
-        let most = self.too_large.map_or(limits.batch_size, |size| size.min(limits.batch_size));
+        let most = self.most(limits);
         if let Some(open) = &mut self.open {
-            let room = open.builder.capacity().min(most);
-            let timestamp = record.timestamp_given().unwrap_or(now.max(open.created_ms));
-            if open.builder.try_append(room, key, value, headers, timestamp)?
-                || open.grow(record, timestamp, most, memory)?
-            {
+            if open.append(record, now, most, memory)? {
                 return Ok(Appended::In { noted: note(open), opened: false, filled: false });
             }
             self.close_open(limits, memory);
@@ -210,6 +206,18 @@ impl Queue {
         let promise = Arc::new(Promise::new(Arc::clone(&partition.topic), partition.index));
         let open = Open { builder, created, created_ms, promise, callbacks: Vec::new() };
         Ok(Appended::In { noted: note(self.open.insert(open)), opened: true, filled })
+    }
+
+    /// Appends a record to the open batch if there is one with room for it, or memory to make room.
+    pub(super) fn append_open(&mut self, record: &Record<'_>, now: i64, limits: &Limits, memory: &Memory) -> bool {
+        let most = self.most(limits);
+        // What is wrong with the record is found out again by `append`.
+        self.open.as_mut().is_some_and(|open| open.append(record, now, most, memory).unwrap_or(false))
+    }
+
+    /// How large a batch may get.
+    fn most(&self, limits: &Limits) -> usize {
+        self.too_large.map_or(limits.batch_size, |size| size.min(limits.batch_size))
     }
 
     fn close_open(&mut self, limits: &Limits, memory: &Memory) {
@@ -469,6 +477,15 @@ impl Queue {
 }
 
 impl Open {
+    /// Appends a record unless the batch would exceed `most`, or memory what there is of it.
+    fn append(&mut self, record: &Record<'_>, now: i64, most: usize, memory: &Memory) -> Result<bool> {
+        let (key, value, headers) = (record.key_bytes(), record.value_bytes(), record.header_list());
+        let timestamp = record.timestamp_given().unwrap_or(now.max(self.created_ms));
+        let room = self.builder.capacity().min(most);
+        Ok(self.builder.try_append(room, key, value, headers, timestamp)?
+            || self.grow(record, timestamp, most, memory)?)
+    }
+
     /// Appends after making the buffer larger, when the batch may become that large and memory is there.
     fn grow(&mut self, record: &Record<'_>, timestamp: i64, most: usize, memory: &Memory) -> Result<bool> {
         let (key, value, headers) = (record.key_bytes(), record.value_bytes(), record.header_list());

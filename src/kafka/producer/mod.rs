@@ -50,6 +50,24 @@ use crate::sync::lock;
 /// A topic that the cluster says does not exist is believed after this many answers: news travels between brokers.
 const MISSING_ANSWERS: u32 = 5;
 
+/// So many records are appended under one lock at most: others want it too.
+const LONGEST_RUN: usize = 64;
+
+/// Why not all records were taken, from [`Producer::post_all`].
+#[derive(Debug)]
+pub struct Unposted {
+    /// How many were taken: the index of the one that was not.
+    pub taken: usize,
+    /// What is wrong with that one, or with the producer.
+    pub error: Error,
+}
+
+impl From<Unposted> for Error {
+    fn from(unposted: Unposted) -> Self {
+        unposted.error
+    }
+}
+
 /// Sends records. One producer serves any number of threads; share it by reference or in an `Arc`.
 ///
 /// Dropping it without [`close`](Self::close) waits for nothing: what was not acknowledged ends as failed or unknown.
@@ -161,6 +179,21 @@ impl Producer {
         self.shared.append(&record, |open| open.call_back(callback.take()))
     }
 
+    /// Posts records in their order, like [`post`](Self::post) for each of them but with less to do for each: those that
+    /// follow each other into one batch share a lock and a look at the clock.
+    ///
+    /// # Errors
+    /// As [`post`](Self::post), for the first record that was not taken. Those before it were.
+    pub fn post_all(&self, records: &[Record<'_>]) -> std::result::Result<(), Unposted> {
+        let mut taken = 0;
+        while let Some(record) = records.get(taken) {
+            self.shared.append(record, |_| ()).map_err(|error| Unposted { taken, error })?;
+            taken += 1;
+            taken += self.shared.append_run(&records[taken..]);
+        }
+        Ok(())
+    }
+
     /// How many partitions a topic has; blocks up to `max.block.ms` while that is not known.
     ///
     /// # Errors
@@ -263,6 +296,22 @@ impl Shared {
                 return Err(self.buffer_full(&deadline));
             }
         }
+    }
+
+    /// Appends from the front what goes to one open batch, under one lock. Returns how many records that were: what
+    /// takes more than appending is left to [`append`](Self::append).
+    fn append_run(&self, records: &[Record<'_>]) -> usize {
+        let Some(first) = records.first() else { return 0 };
+        let Some(topic) = self.topics.find(first.topic()).filter(|topic| topic.partition_count() > 0) else { return 0 };
+        let now = clock::coarse_milliseconds();
+        let Ok((partition, _)) = self.choose(topic, first, now) else { return 0 };
+        let mut queue = lock(&partition.queue);
+        let follows = |record: &&Record<'_>| {
+            record.topic() == first.topic()
+                && self.choose(topic, record, now).is_ok_and(|(other, _)| Arc::ptr_eq(other, partition))
+        };
+        let run = records.iter().take(LONGEST_RUN).take_while(follows);
+        run.take_while(|record| queue.append_open(record, now, &self.limits, &self.memory)).count()
     }
 
     fn max_block(&self) -> Deadline {
