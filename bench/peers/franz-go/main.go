@@ -223,7 +223,7 @@ func produce(o options) (*report, error) {
 		return nil, err
 	}
 	defer client.Close()
-	value := filler(o.size)
+	values := newValues(o.size)
 	var acknowledged, bytes atomic.Int64
 	var failure atomic.Pointer[string]
 	records := sync.Pool{New: func() any { return new(kgo.Record) }}
@@ -242,14 +242,14 @@ func produce(o options) (*report, error) {
 	}
 	ctx := context.Background()
 	measured := start()
-	for range o.count {
+	for i := range o.count {
 		var record *kgo.Record
 		if o.tuned {
 			record = records.Get().(*kgo.Record)
 		} else {
 			record = new(kgo.Record)
 		}
-		record.Value = value
+		record.Value = values[i%len(values)]
 		client.Produce(ctx, record, promise)
 	}
 	if err := client.Flush(ctx); err != nil {
@@ -327,7 +327,7 @@ func measureLatency(o options) (*report, error) {
 	begin := time.Now()
 	measured := make(chan measurement, 1)
 	go func() {
-		template := filler(o.size)
+		values := newValues(o.size)
 		for i := range total {
 			due := period(i)
 			if wait := due - time.Since(begin); wait > 0 {
@@ -336,7 +336,7 @@ func measureLatency(o options) (*report, error) {
 			if i == warm {
 				measured <- start()
 			}
-			value := slices.Clone(template)
+			value := slices.Clone(values[i%len(values)])
 			binary.LittleEndian.PutUint64(value, uint64(due))
 			producer.Produce(context.Background(), &kgo.Record{Value: value}, func(_ *kgo.Record, err error) {
 				if err != nil {
@@ -411,17 +411,24 @@ func idle(o options) (*report, error) {
 	return result, nil
 }
 
-// The filler of `krs bench`: xorshift64, then zeros, so that lz4 makes it about half as long.
-func filler(size int) []byte {
-	value := make([]byte, size)
+// values are what is sent, the same as those of `krs bench`: the first half of each is xorshift64, the second half zeros, so
+// that lz4 makes it about half as long. Equal ones are further apart than lz4 looks back.
+type values [][]byte
+
+func newValues(size int) values {
+	const span, most = 128 * 1024, 4096
+	distinct := make(values, min((span+size-1)/size, most))
 	state := uint64(0x9E3779B97F4A7C15)
-	for i := range (size + 1) / 2 {
-		state ^= state << 13
-		state ^= state >> 7
-		state ^= state << 17
-		value[i] = byte(state >> 32)
+	for n := range distinct {
+		distinct[n] = make([]byte, size)
+		for i := range (size + 1) / 2 {
+			state ^= state << 13
+			state ^= state >> 7
+			state ^= state << 17
+			distinct[n][i] = byte(state >> 32)
+		}
 	}
-	return value
+	return distinct
 }
 
 // recordPool keeps franz-go from allocating the slice of records of each fetched partition anew.
