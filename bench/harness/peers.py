@@ -40,7 +40,7 @@ class Peer:
         raise NotImplementedError
 
     def count(self, case: Case) -> int:
-        return max(1, int(case.count * self._share))
+        return max(1, int(case.count * self._share)) if case.mode in ("produce", "consume") else case.count
 
     def lacking(self, case: Case) -> str | None:
         """Why it cannot do this; empty if it is not meant to."""
