@@ -52,7 +52,7 @@ impl std::fmt::Display for Deadline {
 ///
 /// # Errors
 /// What is wrong with it, in a few words.
-#[cfg(feature = "devbroker")]
+#[cfg(any(feature = "devbroker", feature = "bench"))]
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, &'static str> {
     const MALFORMED: &str = "not a time: a whole number and ms, s, m or h";
     let unit = text.find(|c: char| !c.is_ascii_digit()).ok_or(MALFORMED)?;
@@ -128,7 +128,7 @@ mod tests {
         }
     }
 
-    #[cfg(feature = "devbroker")]
+    #[cfg(any(feature = "devbroker", feature = "bench"))]
     #[test]
     fn a_time_is_read_as_people_write_it() {
         let ms = |text: &str| parse_duration(text).map(|time| time.as_millis());

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::accumulator::Partition;
@@ -227,8 +227,9 @@ impl fmt::Debug for Delivery {
 pub struct DeliveredBatch<'a> {
     partition: &'a Partition,
     outcome: &'a Outcome,
-    len: usize,
-    records: Option<batch::Batch>,
+    batch: &'a Batch,
+    /// Decompressed, once somebody asks for them.
+    records: OnceLock<Option<batch::Batch>>,
 }
 
 /// A record as it was sent, in a delivery callback.
@@ -263,11 +264,7 @@ impl<'a> SentRecord<'a> {
 
 impl<'a> DeliveredBatch<'a> {
     pub(super) fn new(partition: &'a Partition, batch: &'a Batch, outcome: &'a Outcome) -> Self {
-        // What we built can be read; a codec's own failure leaves the callback without records, not without outcome.
-        let bytes = Bytes::from_shared(Arc::clone(&batch.buffer), 0..batch.buffer.len());
-        let sent = batch::batches(&bytes).next().and_then(Result::ok);
-        let records = sent.and_then(|sent| sent.decompress(Limits::default()).ok());
-        Self { partition, outcome, len: batch.count as usize, records }
+        Self { partition, outcome, batch, records: OnceLock::new() }
     }
 
     /// The topic.
@@ -283,7 +280,7 @@ impl<'a> DeliveredBatch<'a> {
     /// How many records it holds.
     #[expect(clippy::len_without_is_empty, reason = "a batch is never empty")]
     pub fn len(&self) -> usize {
-        self.len
+        self.batch.count as usize
     }
 
     /// The offset of its first record (-1 when not known, see [`RecordMetadata::offset`]), or why all of them failed.
@@ -296,7 +293,12 @@ impl<'a> DeliveredBatch<'a> {
 
     /// The records as they were sent, in order.
     pub fn records(&self) -> impl Iterator<Item = SentRecord<'_>> {
-        self.records.iter().flat_map(|batch| batch.records()).map(SentRecord)
+        // What we built can be read; a codec's own failure leaves the callback without records, not without outcome.
+        let read = || {
+            let bytes = Bytes::from_shared(Arc::clone(&self.batch.buffer), 0..self.batch.buffer.len());
+            batch::batches(&bytes).next()?.ok()?.decompress(Limits::default()).ok()
+        };
+        self.records.get_or_init(read).iter().flat_map(|batch| batch.records()).map(SentRecord)
     }
 }
 
