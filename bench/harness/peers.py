@@ -89,8 +89,9 @@ class Krs(Peer):
         words = [str(self.program), "bench", mode, *common, "--json", *case.extra]
         words += ["--size", str(case.size)] if mode != "consume" else []
         if mode == "latency":
-            return [*words, "--rate", str(case.rate), "--for", f"{case.seconds}s"]
+            return [*words, "--rate", str(case.rate), "--for", f"{case.seconds}s", "--warm-up", "2s"]
         words += ["--count", str(case.count)]
+        words += ["--warm-up", "0s"] if mode == "produce" else []  # as the others, which have none
         if mode == "produce" and case.compression != "none":
             words += ["-X", f"compression.type={case.compression}"]
         if mode == "produce" and case.variant == "tuned":
@@ -183,7 +184,7 @@ class Java(Peer):
     @staticmethod
     def _payload(size: int) -> Path:
         """Values like those of the other clients, one a line: half of each does not compress, and equal ones are out of
-        lz4's reach. With `--record-size` the tool would spend its time on random numbers: each record is a new value."""
+        lz4's reach. With `--record-size` the tool would spend its time on random numbers, new ones for each record."""
         path = TARGET / f"payload-{size}"
         if not path.exists():
             state, lines = 0x9E37_79B9_7F4A_7C15, []

@@ -30,7 +30,7 @@ def percent(value: float) -> str:
     return f"{value:.3f} %" if value < 1 else f"{value:.1f} %"
 
 
-# Per run: where the number is found. CPU and memory are those measured from outside, of the whole process.
+# Per run: where the number is found.
 MEASURES: dict[str, Callable[[Json], float | None]] = {
     "records/s": lambda run: run["report"]["records_per_second"],
     "MB/s": lambda run: run["report"]["megabytes_per_second"],
@@ -179,8 +179,11 @@ def _by_peer(results: Results, case: Json) -> str:
             row += [_ratio(results.ratio(case, name, measure))] if ratio else []
         rank = results.median(case, name, order) or 0
         good.append((name != OURS, -rank if faster else rank, row))
-    amount = f"{case['seconds']} s" if case["seconds"] else f"{case['count']:,} records"
-    title = f"{case['name']}, {case['variant']} ({amount})"
+    title = case["name"]
+    if case["group"] not in ("idle", "first"):
+        title += f", {case['variant']}"
+    if case["count"] > 1 or case["seconds"]:
+        title += f" ({case['seconds']} s)" if case["seconds"] else f" ({case['count']:,} records)"
     return _table(title, headings, [row for *_, row in sorted(good)] + bad)
 
 
