@@ -13,6 +13,10 @@ pub struct Outcomes {
 }
 
 impl Outcomes {
+    pub const fn new() -> Self {
+        Self { acknowledged: AtomicU64::new(0), failed: AtomicU64::new(0), first_failure: OnceLock::new() }
+    }
+
     pub fn acknowledged(&self, records: u64) {
         self.acknowledged.fetch_add(records, Ordering::Relaxed);
     }

@@ -14,6 +14,7 @@ use peer_common::{Arguments, Arrivals, Measure, Mode, Outcomes, PATIENCE, Report
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::{ClientContext, Message, Offset, TopicPartitionList};
 
@@ -101,11 +102,30 @@ fn consume(by: By, arguments: &Arguments, report: &mut Report) -> Result {
 fn poll_all(consumer: &BaseConsumer, count: u64) -> Result<(u64, u64)> {
     let (mut records, mut bytes) = (0, 0);
     while records < count {
-        let Some(message) = consumer.poll(PATIENCE) else { break };
-        bytes += message?.payload_len() as u64;
+        let Some(message) = next(consumer)? else { break };
+        bytes += message.payload_len() as u64;
         records += 1;
     }
     Ok((records, bytes))
+}
+
+/// The next message; `None` if none comes for a while.
+fn next(consumer: &BaseConsumer) -> Result<Option<BorrowedMessage<'_>>> {
+    let mut troubled: Option<Instant> = None;
+    loop {
+        match consumer.poll(PATIENCE).transpose() {
+            Err(error)
+                if error.rdkafka_error_code().is_some_and(passes)
+                    && troubled.get_or_insert_with(Instant::now).elapsed() < PATIENCE => {}
+            other => return Ok(other?),
+        }
+    }
+}
+
+/// Whether librdkafka tells of it and goes on by itself, as when `localhost` has an address on which nobody listens.
+fn passes(error: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, Resolve};
+    matches!(error, AllBrokersDown | BrokerTransportFailure | Resolve)
 }
 
 fn latency(arguments: &Arguments, report: &mut Report) -> Result {
@@ -139,8 +159,8 @@ fn latency(arguments: &Arguments, report: &mut Report) -> Result {
 fn receive(consumer: &BaseConsumer, schedule: Schedule) -> Result<Arrivals> {
     let mut arrivals = Arrivals::new(schedule);
     while !arrivals.all_here() {
-        let Some(message) = consumer.poll(PATIENCE) else { break };
-        arrivals.note(message?.payload().unwrap_or_default());
+        let Some(message) = next(consumer)? else { break };
+        arrivals.note(message.payload().unwrap_or_default());
     }
     Ok(arrivals)
 }
