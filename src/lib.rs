@@ -83,7 +83,7 @@
 //! | `src/stats.rs`, `src/logging.rs` | counters, histograms and their reports; the log and its filter |
 //! | `src/devbroker/` | the development broker, over `protocol`, `record` and `net`; its own page has the files |
 //! | `src/service/` | the sender, the receiver and the demo, as loops with typed options |
-//! | `src/bench/` | `krs bench` |
+//! | `src/bench/` | `krs bench`: what each command measures, the schedule, the report and how two compare |
 //! | `src/cli/` | flags, environment, help; typed first, then resolved, then started |
 //! | `bin/` | entry points of a few lines |
 //! | `tests/`, `fuzz/` | conformance and faults on the development broker, programs as programs, memory bounds, the README, real Kafka; fuzz targets |

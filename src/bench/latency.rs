@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::pace::Pace;
+use super::pace::{Pace, Watch};
 use super::progress::Progress;
 use super::report::{Latency, Report};
 use super::tally::Tally;
@@ -86,7 +86,8 @@ pub(super) fn run(options: &Options, stop: &Stop) -> Result<Option<Report>> {
         });
         Ok::<_, Error>((before, trouble.err()))
     })?;
-    let usage = Usage::now().zip(before).map(|(after, before)| after.since(before));
+    // Without a beginning nothing was used.
+    let usage = Usage::now().map(|after| after.since(before.unwrap_or(after)));
     drop(progress);
     let retried = producer.counters().retried_batches;
     let closed = producer.close(GRACE);
@@ -212,8 +213,10 @@ impl Sender<'_> {
     fn run(&self, start: Instant) -> Option<Usage> {
         let mut before = None;
         let sent = self.send_all(start, &mut before);
-        let flushed = self.producer.flush(self.patience);
-        if let Err(error) = sent.and(flushed) {
+        if let Err(error) = sent {
+            self.tally.fail(error);
+        }
+        if let Err(error) = self.producer.flush(self.tally.patience(self.patience)) {
             self.tally.fail(error);
         }
         before
@@ -221,17 +224,11 @@ impl Sender<'_> {
 
     fn send_all(&self, start: Instant, before: &mut Option<Usage>) -> Result<()> {
         let mut values = Values::new(self.options.size);
-        let mut now = start;
+        let mut watch = Watch::new(start);
         for index in 0..self.course.total {
             let offset = self.course.pace.due(index);
             let due = start + offset;
-            if due > now {
-                now = Instant::now();
-            }
-            if due > now {
-                self.stop.wait_until(due);
-                now = Instant::now();
-            }
+            let now = watch.wait_until(due, self.stop);
             if self.stop.is_asked() || self.tally.failure().is_some() {
                 break;
             }

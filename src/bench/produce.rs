@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::pace::Pace;
+use super::pace::{Pace, Watch};
 use super::progress::Progress;
 use super::report::{Latency, Report};
 use super::tally::Tally;
@@ -51,9 +51,9 @@ pub(super) fn run(options: &Options, stop: &Stop) -> Result<Option<Report>> {
     let sending = Sending { options, producer: &producer, values: &values, tally: &tally, stop };
 
     sending.until(warm_up(options))?;
-    producer.flush(patience)?;
-    if let Some(error) = tally.failure() {
-        return Err(error.clone());
+    let flushed = producer.flush(tally.patience(patience));
+    if let Some(error) = tally.failure().cloned().or(flushed.err()) {
+        return Err(error);
     }
     tally.measure();
     let retried = producer.counters().retried_batches;
@@ -61,7 +61,7 @@ pub(super) fn run(options: &Options, stop: &Stop) -> Result<Option<Report>> {
     let before = Usage::now();
     let start = Instant::now();
     sending.until(options.limit.into())?;
-    let flushed = producer.flush(patience);
+    let flushed = producer.flush(tally.patience(patience));
     let usage = Usage::now().zip(before).map(|(after, before)| after.since(before));
     drop(progress);
     let retried = producer.counters().retried_batches - retried;
@@ -189,17 +189,11 @@ impl Sending<'_> {
 
     fn paced(&self, nth: u32, pace: Pace, start: Instant, count: u64, until: Option<Instant>) -> Result<()> {
         let mut sample = start;
-        let mut now = start;
+        let mut watch = Watch::new(start);
         let indexes = (u64::from(nth)..count).step_by(self.options.producers as usize);
         for (index, value) in indexes.zip(self.values.from(nth as usize)) {
             let due = start + pace.due(index);
-            if due > now {
-                now = Instant::now();
-            }
-            if due > now {
-                self.stop.wait_until(due);
-                now = Instant::now();
-            }
+            let now = watch.wait_until(due, self.stop);
             let late = until.is_some_and(|until| now >= until);
             if late || self.stop.is_asked() || self.tally.failure().is_some() {
                 break;

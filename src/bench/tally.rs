@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use crate::stats::{Counter, Histogram};
 use crate::{DeliveredBatch, Error, RecordMetadata, Result};
 
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
 #[derive(Debug)]
 pub(super) struct Tally {
     origin: Instant,
@@ -82,6 +84,11 @@ impl Tally {
     /// The first failure.
     pub fn failure(&self) -> Option<&Error> {
         self.first_failure.get()
+    }
+
+    /// How long to wait for what is under way. Where something failed, the rest need not fail in its own time.
+    pub fn patience(&self, usual: Duration) -> Duration {
+        if self.failure().is_some() { usual.min(AFTER_FAILURE) } else { usual }
     }
 
     /// From `start` to the latest acknowledgement.

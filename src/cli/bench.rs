@@ -34,8 +34,8 @@ enum Typing {
     /// Sends records at a rate, receives them, and measures how long they take from the moment they are due.
     #[command(after_help = usage::BENCH_EXAMPLES)]
     Latency(Latency),
-    /// Puts two reports of --json beside each other.
-    #[command(after_help = usage::BENCH_EXAMPLES)]
+    /// Puts two reports of --json beside each other, with ratios and the settings that differ.
+    #[command(after_help = usage::BENCH_EXAMPLES, override_usage = "krs bench compare FILE FILE")]
     Compare(Compare),
 }
 
