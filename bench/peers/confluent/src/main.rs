@@ -16,7 +16,6 @@ use peer_common::{Arguments, Arrivals, Measure, Mode, Outcomes, PATIENCE, Report
 type Sender = KafkaProducer<Vec<u8>, Vec<u8>>;
 type Receiver = KafkaConsumer<Bytes, Bytes>;
 
-
 /// Not in an `Arc`, so that the callback of each record is not an allocation.
 static OUTCOMES: Outcomes = Outcomes::new();
 

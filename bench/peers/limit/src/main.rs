@@ -176,8 +176,8 @@ fn receive(
                 return Err(format!("partition {}: error {}", partition.partition_index, partition.error_code).into());
             }
             let Some(mut batches) = partition.records else { continue };
-            for set in RecordBatchDecoder::decode_all(&mut batches)? {
-                for record in set.records {
+            while wire::is_whole_batch(&batches) {
+                for record in RecordBatchDecoder::decode(&mut batches)?.records {
                     arrivals.note(record.value.as_deref().unwrap_or_default());
                     last = Instant::now();
                     let position = positions.iter_mut().find(|(index, _)| *index == partition.partition_index);

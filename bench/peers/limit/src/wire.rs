@@ -20,6 +20,9 @@ pub(crate) const FETCH_VERSION: i16 = 11;
 const LIST_OFFSETS_VERSION: i16 = 5;
 const METADATA_VERSION: i16 = 8;
 
+/// Bytes of a batch before its records.
+const BATCH_HEAD: usize = 61;
+
 #[derive(Clone, Copy)]
 pub(crate) enum Place {
     Beginning,
@@ -167,17 +170,21 @@ pub(crate) fn count_records(answer: &[u8], topic: &str) -> Result<(u64, i64)> {
         code => return Err(format!("a fetch's answer: error {code}").into()),
     }
     let (mut records, mut next) = (0, 0);
-    // The last batch may be cut off, even in its head.
-    while let Some(batch) = answer.get(at..).filter(|rest| rest.len() >= 61) {
-        let size = 12 + usize::try_from(i32_at(batch, 8))?;
-        if batch.len() < size {
-            break;
-        }
+    while let Some(batch) = answer.get(at..).filter(|rest| is_whole_batch(rest)) {
         records += u64::try_from(i32_at(batch, 57))?;
         next = i64::from_be_bytes(batch[..8].try_into()?) + i64::from(i32_at(batch, 23)) + 1;
-        at += size;
+        at += batch_size(batch);
     }
     Ok((records, next))
+}
+
+/// The last batch of a fetch may be cut off, even in its head.
+pub(crate) fn is_whole_batch(bytes: &[u8]) -> bool {
+    bytes.len() >= BATCH_HEAD && bytes.len() >= batch_size(bytes)
+}
+
+fn batch_size(batch: &[u8]) -> usize {
+    12 + usize::try_from(i32_at(batch, 8)).unwrap_or(usize::MAX - 12)
 }
 
 fn i16_at(bytes: &[u8], at: usize) -> i16 {
