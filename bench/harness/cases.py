@@ -76,7 +76,7 @@ def _throughput(extent: Extent) -> list[Case]:
 
 def _latency(extent: Extent) -> list[Case]:
     cases = []
-    for rate, seconds in [(10, 10), (1_000, 5), (10_000, 5)]:
+    for rate, seconds in [(10, 10), (1_000, 3), (10_000, 3)]:
         for variant, rounds in [("plain", 1), ("tuned", extent.latency_rounds)]:
             title, seconds = f"latency at {rate:,}/s", extent.seconds or seconds
             cases.append(Case(title, "latency", "latency", rounds, variant, rate=rate, seconds=seconds))

@@ -205,12 +205,12 @@ def all_peers(krs: Path | None) -> list[Peer]:
         Krs(krs),
         Rust("limit", "pre-encoded frames over a raw socket"),
         Go("franz-go", "franz-go, newest release", TARGET / "peer-franz-go"),
-        Rust("librdkafka", "librdkafka by its own functions"),
-        Rust("rdkafka", "librdkafka by the crate rdkafka", crate="librdkafka"),
-        Rust("confluent", "the crate confluent-kafka"),
-        Rust("rustfs", "the crate rustfs-kafka"),
+        Rust("librdkafka", "librdkafka by its own functions", share=0.4),
+        Rust("rdkafka", "librdkafka by the crate rdkafka", crate="librdkafka", share=0.4),
+        Rust("confluent", "the crate confluent-kafka", share=0.4),
+        Rust("rustfs", "the crate rustfs-kafka", share=0.4),
         Java("java", "Apache's tools", Path(shutil.which("java") or "java"), share=0.4),
-        Rust("kafka-crate", "the crate kafka, on Kafka 3.9.2", kafka=OLD_KAFKA),
+        Rust("kafka-crate", "the crate kafka, on Kafka 3.9.2", share=0.1, kafka=OLD_KAFKA),
     ]
 
 
