@@ -29,7 +29,8 @@ pub(super) fn run(shared: &Shared, node: i32, closer: &Closer) {
     let client = &shared.settings.client;
     let backoff = Backoff::new(client.reconnect_backoff, client.reconnect_backoff_max);
     let failures = Failures { backoff, complained: false };
-    let spares = Spares::new(shared.settings.prefetch_bytes);
+    // As much again as may wait in the buffer, for what was handed over.
+    let spares = Spares::new(shared.settings.prefetch_bytes.saturating_mul(2));
     let mut fetcher =
         Fetcher { shared, node, closer, connection: None, in_flight: None, not_before: None, failures, spares };
     while let Some(work) = fetcher.wait_for_work() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::kafka::record::batch::Batch;
 
 /// So many are kept at most. Looking for a free one stays cheap, and what is small is quickly made.
-const MOST: usize = 16;
+const MOST: usize = 32;
 
 /// The buffers handed out last, and how much they hold together. One is free when nothing else refers to it.
 #[derive(Debug)]

@@ -179,7 +179,8 @@ impl Batch {
         self.decompress_into(limits, Vec::new)
     }
 
-    /// Like [`decompress`](Self::decompress), into a buffer that is asked for when one is needed.
+    /// Like [`decompress`](Self::decompress), into a buffer that is asked for when one is needed, and may
+    /// hold anything.
     ///
     /// # Errors
     /// As there.
@@ -190,9 +191,11 @@ impl Batch {
             return Ok(self.clone());
         }
         let mut bytes = buffer();
-        bytes.clear();
-        bytes.extend_from_slice(&self.bytes[..HEADER_LEN]);
-        compression::decompress(codec, packed, limits, &mut bytes)
+        if bytes.len() < HEADER_LEN {
+            bytes.resize(HEADER_LEN, 0);
+        }
+        bytes[..HEADER_LEN].copy_from_slice(&self.bytes[..HEADER_LEN]);
+        compression::decompress(codec, packed, limits, &mut bytes, HEADER_LEN)
             .map_err(|error| error.with_offset(self.header.base_offset))?;
         let mut header = self.header;
         header.compression = Compression::None;

@@ -119,21 +119,30 @@ fn push_if_room(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
     fits
 }
 
-/// Decompresses `input` and appends it to `out`, which is as it was after an error.
+/// Decompresses `input` into `out` from `start` on, where `out` may hold anything. It ends with the output, and at
+/// `start` after an error.
 ///
 /// # Errors
 /// `input` is not what the codec writes, it is cut short, it unfolds past `limits`, or the codec is not part of this
 /// build.
-pub(crate) fn decompress(codec: Compression, input: &[u8], limits: Limits, out: &mut Vec<u8>) -> Result<()> {
+pub(crate) fn decompress(
+    codec: Compression,
+    input: &[u8],
+    limits: Limits,
+    out: &mut Vec<u8>,
+    start: usize,
+) -> Result<()> {
     codec.available()?;
-    let start = out.len();
-    let mut sink = Sink { out, start, limit: limits.for_input(input.len()), over: false };
+    let mut sink = Sink { out, start, end: start, limit: limits.for_input(input.len()), over: false };
     #[cfg(feature = "compression")]
     let done = codecs::decompress(codec, input, &mut sink);
     #[cfg(not(feature = "compression"))]
     let done = sink.push(input);
-    let Err(what) = done else { return Ok(()) };
-    let (over, limit) = (sink.over, sink.limit);
+    let Sink { end, limit, over, .. } = sink;
+    let Err(what) = done else {
+        out.truncate(end);
+        return Ok(());
+    };
     out.truncate(start);
     if over {
         return Err(Error::corrupt(format!("batch of {} bytes decompresses past {limit} ({codec})", input.len())));
@@ -143,9 +152,11 @@ pub(crate) fn decompress(codec: Compression, input: &[u8], limits: Limits, out: 
 
 /// Takes output as it arrives, up to the limit.
 struct Sink<'a> {
+    /// What it holds behind `end` is left over: a buffer that is used again need not be zeroed again.
     out: &'a mut Vec<u8>,
-    /// Where the output begins: `start <= out.len() <= start + limit`.
+    /// Where the output begins, and where it ends so far: `start <= end <= start + limit`, `end <= out.len()`.
     start: usize,
+    end: usize,
     limit: usize,
     /// Whether more than the limit was offered.
     over: bool,
@@ -157,7 +168,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 impl Sink<'_> {
     /// How much more it takes.
     fn left(&self) -> usize {
-        self.limit - (self.out.len() - self.start)
+        self.limit - (self.end - self.start)
     }
 
     /// Fails, and remembers why, if it does not take this much more.
@@ -169,20 +180,25 @@ impl Sink<'_> {
         Err("past the limit".into())
     }
 
-    /// Makes room for this much more and no more than the limit.
-    fn reserve(&mut self, more: usize) -> Result<(), Failure> {
+    /// All that there is, and room for this much more and no more than the limit. What is then put there counts once
+    /// `end` moves.
+    fn room(&mut self, more: usize) -> Result<(&[u8], &mut [u8]), Failure> {
         self.check(more)?;
-        let needed = self.out.len() + more;
+        let needed = self.end + more;
         if needed > self.out.capacity() {
             let wanted = (self.out.capacity() * 2).max(needed).min(self.start + self.limit);
             self.out.reserve_exact(wanted - self.out.len());
         }
-        Ok(())
+        if needed > self.out.len() {
+            self.out.resize(needed, 0);
+        }
+        let (before, behind) = self.out.split_at_mut(self.end);
+        Ok((&before[self.start..], &mut behind[..more]))
     }
 
     fn push(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        self.reserve(bytes.len())?;
-        self.out.extend_from_slice(bytes);
+        self.room(bytes.len())?.1.copy_from_slice(bytes);
+        self.end += bytes.len();
         Ok(())
     }
 }

@@ -31,7 +31,7 @@ pub fn decompress(input: &[u8]) -> usize {
         .into_iter()
         .map(|codec| {
             let mut out = Vec::new();
-            let done = compression::decompress(codec, input, LIMITS, &mut out);
+            let done = compression::decompress(codec, input, LIMITS, &mut out, 0);
             assert!(out.len() <= LIMITS.bytes && (done.is_ok() || out.is_empty()));
             out.len()
         })

@@ -76,18 +76,15 @@ pub(super) fn decompress(codec: Compression, input: &[u8], sink: &mut Sink<'_>) 
 /// Reads to the end, at most a byte past the limit.
 fn pump(mut source: impl Read, sink: &mut Sink<'_>) -> Result<(), Failure> {
     loop {
-        let filled = sink.out.len();
         let left = sink.left();
         if left == 0 {
             let more = source.read(&mut [0])?;
             return sink.check(more);
         }
         let step = left.min(STEP);
-        sink.reserve(step)?;
-        sink.out.resize(filled + step, 0);
-        let read = source.read(&mut sink.out[filled..]);
-        sink.out.truncate(filled + *read.as_ref().unwrap_or(&0));
-        if read? == 0 {
+        let read = source.read(sink.room(step)?.1)?;
+        sink.end += read;
+        if read == 0 {
             return Ok(());
         }
     }
@@ -129,11 +126,7 @@ fn snappy_block(block: &[u8], sink: &mut Sink<'_>) -> Result<(), Failure> {
         sink.check(size)?;
         return Err(format!("{} bytes claim to be {size}", block.len()).into());
     }
-    sink.reserve(size)?;
-    let filled = sink.out.len();
-    sink.out.resize(filled + size, 0);
-    let read = snap::raw::Decoder::new().decompress(block, &mut sink.out[filled..])?;
-    sink.out.truncate(filled + read);
+    sink.end += snap::raw::Decoder::new().decompress(block, sink.room(size)?.1)?;
     Ok(())
 }
 
@@ -180,7 +173,6 @@ fn lz4_decompress(input: &[u8], sink: &mut Sink<'_>) -> Result<(), Failure> {
     if (XxHash32::oneshot(0, &input[4..4 + described]) >> 8) as u8 != checksum {
         return Err("wrong checksum of the frame's header".into());
     }
-    let start = sink.out.len();
     loop {
         let (word, tail) = rest.split_first_chunk().ok_or(CUT)?;
         let word = u32::from_le_bytes(*word);
@@ -194,11 +186,11 @@ fn lz4_decompress(input: &[u8], sink: &mut Sink<'_>) -> Result<(), Failure> {
         if word & LZ4_STORED != 0 {
             sink.push(block)?;
         } else {
-            lz4_block(block, largest, if flag(LZ4_INDEPENDENT) { None } else { Some(start) }, sink)?;
+            lz4_block(block, largest, !flag(LZ4_INDEPENDENT), sink)?;
         }
     }
     if flag(LZ4_CONTENT_CHECKSUM) {
-        rest = lz4_checked(rest, &sink.out[start..]).ok_or(CUT)??;
+        rest = lz4_checked(rest, sink.room(0)?.0).ok_or(CUT)??;
     }
     if rest.is_empty() { Ok(()) } else { Err("bytes behind the frame".into()) }
 }
@@ -210,27 +202,24 @@ fn lz4_checked<'a>(rest: &'a [u8], content: &[u8]) -> Option<Result<&'a [u8], &'
     Some(if right { Ok(rest) } else { Err("wrong checksum") })
 }
 
-/// A block may refer to the 64 KiB before it in a frame whose blocks depend on each other, which begins at `start`.
-fn lz4_block(block: &[u8], largest: usize, start: Option<usize>, sink: &mut Sink<'_>) -> Result<(), Failure> {
-    let (filled, left) = (sink.out.len(), sink.left());
+/// A block that is `linked` may refer to the 64 KiB before it.
+fn lz4_block(block: &[u8], largest: usize, linked: bool, sink: &mut Sink<'_>) -> Result<(), Failure> {
+    let left = sink.left();
     // No byte of a block unfolds to more than 255.
     let room = largest.min(block.len().saturating_mul(255)).min(left);
-    sink.reserve(room)?;
-    sink.out.resize(filled + room, 0);
-    let (before, target) = sink.out.split_at_mut(filled);
-    let done = match start {
-        None => block::decompress_into(block, target),
-        Some(start) => {
-            let from = start.max(before.len().saturating_sub(LZ4_WINDOW));
-            block::decompress_into_with_dict(block, target, &before[from..])
-        }
+    let (before, target) = sink.room(room)?;
+    let done = if linked {
+        let window = &before[before.len().saturating_sub(LZ4_WINDOW)..];
+        block::decompress_into_with_dict(block, target, window)
+    } else {
+        block::decompress_into(block, target)
     };
-    sink.out.truncate(filled + *done.as_ref().unwrap_or(&0));
     match done {
-        Ok(_) => Ok(()),
-        Err(block::DecompressError::OutputTooSmall { .. }) if room == left => sink.check(room + 1),
-        Err(error) => Err(error.into()),
+        Ok(size) => sink.end += size,
+        Err(block::DecompressError::OutputTooSmall { .. }) if room == left => sink.check(room + 1)?,
+        Err(error) => return Err(error.into()),
     }
+    Ok(())
 }
 
 fn zstd_decompress(mut input: &[u8], sink: &mut Sink<'_>) -> Result<(), Failure> {

@@ -29,8 +29,9 @@ const MIB: usize = 1 << 20;
 const LIMIT: Limits = Limits { bytes: MIB, ratio: 1024 };
 
 fn unpacked(codec: Compression, input: &[u8]) -> Result<Vec<u8>, Error> {
-    let mut out = b"before".to_vec();
-    let done = decompress(codec, input, LIMIT, &mut out);
+    let mut out = b"before, and what is left of something else".to_vec();
+    let start = 6;
+    let done = decompress(codec, input, LIMIT, &mut out, start);
     assert!(out.capacity() <= MIB + 64, "{} bytes taken", out.capacity());
     assert_eq!(&out[..6], b"before");
     if done.is_err() {
