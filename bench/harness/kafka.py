@@ -6,6 +6,7 @@ Kafka's own tool would start a JVM for every one.
 
 from __future__ import annotations
 
+import signal
 import socket
 import struct
 import subprocess
@@ -20,7 +21,7 @@ OPTIONS = ["--port", "0", "--auto-create", "false", "--set", "log.segment.delete
 
 
 class Kafka:
-    """One broker; `with` takes it down and wipes its data at the end."""
+    """One broker; `with` takes it down and wipes its data at the end, which nothing interrupts."""
 
     def __init__(self, project: Path, directory: Path, version: str) -> None:
         self.version = version
@@ -33,11 +34,13 @@ class Kafka:
             self._run("--version", self.version, *OPTIONS, "up")
             self.address = self._run("address").strip()
         except BaseException:
-            self._run("down", "--wipe")
+            self.__exit__()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # impatience would leave a broker behind
         self._run("down", "--wipe")
 
     def create(self, topic: str, partitions: int) -> None:
@@ -68,7 +71,7 @@ class Kafka:
                 return stream.read(length)[4:]
 
     def _run(self, *arguments: str) -> str:
-        # In a session of its own: a second Ctrl-C does not cut the clean-up.
+        # In a session of its own, which a Ctrl-C does not reach.
         done = subprocess.run(
             [*self._script, *arguments],
             stdin=subprocess.DEVNULL,

@@ -33,14 +33,15 @@ class Peer:
     ) -> None:  # fmt: skip
         self.name, self.about, self.program, self.kafka = name, about, program, kafka
         self._share = share
-        """Of a case's records: less for those that would take minutes."""
+        """Of the records to produce: less for those that would take long. The topics that are consumed are read to
+        their ends, or what a client has fetched ahead would be paid for and not counted."""
 
     def build(self) -> list[Path]:
         """Builds it and returns its files."""
         raise NotImplementedError
 
     def count(self, case: Case) -> int:
-        return max(1, int(case.count * self._share)) if case.mode in ("produce", "consume") else case.count
+        return max(1, int(case.count * self._share)) if case.mode == "produce" else case.count
 
     def lacking(self, case: Case) -> str | None:
         """Why it cannot do this; empty if it is not meant to."""

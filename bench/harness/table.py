@@ -148,8 +148,10 @@ def render(file: Json) -> str:
     ]
     if not file["finished"]:
         parts.append("**Cut short: not every round was run.**\n")
-    parts += [_by_peer(results, case) for case in file["cases"] if case["group"] != "scale"]
-    if scale := [case for case in file["cases"] if case["group"] == "scale"]:
+    begun = {(run["case"], run["variant"]) for run in file["runs"]}
+    cases = [case for case in file["cases"] if (case["name"], case["variant"]) in begun]
+    parts += [_by_peer(results, case) for case in cases if case["group"] != "scale"]
+    if scale := [case for case in cases if case["group"] == "scale"]:
         parts.append(_scale(results, scale))
     parts.append(_clients(results))
     return "\n".join(parts)
