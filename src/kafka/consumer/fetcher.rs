@@ -1,12 +1,13 @@
 //! One thread per leader: asks it where its logs begin and end, and for records, ahead of `poll`.
 //!
 //! As soon as an answer's batch headers tell where the next fetch starts, the next request goes out; only then are
-//! checksums computed and records decompressed and validated, so that the broker works meanwhile. What to ask is
+//! checksums computed and records decompressed and validated, so that the broker works meanwhile. With a small answer it
+//! is the other way round: its records are not to wait for a system call. What to ask is
 //! decided in `fetching.rs`, and so is what an answer means.
 
 use std::time::{Duration, Instant};
 
-use super::core::Shared;
+use super::core::{Core, Shared};
 use super::fetch_buffer::Item;
 use super::fetching::{Answer, Asked, Plan, UNFOLDED_AT_ONCE, Unprepared, Work, scan};
 use super::offsets::LogEnd;
@@ -21,6 +22,8 @@ use crate::kafka::protocol::messages::{
 
 /// A fetcher whose broker has led nothing of ours for this long ends.
 const IDLE: Duration = Duration::from_secs(30);
+/// An answer of up to so many bytes is handed over within microseconds.
+const SMALL: usize = 16 << 10;
 /// A refusal that only an administrator can lift is tried again after this long.
 const REFUSED_RETRY: Duration = Duration::from_secs(10);
 
@@ -161,14 +164,9 @@ impl Fetcher<'_> {
 
         let mut core = self.shared.lock();
         let refresh = core.note(self.node, &answers, now, &self.shared.settings);
-        let next = if self.not_before.is_some_and(|moment| now < moment) {
-            None
-        } else {
-            match core.plan(self.node, pending, now, &self.shared.settings) {
-                Plan::Do(Work::Fetch { asked, max_bytes }) => Some((asked, max_bytes)),
-                _ => None,
-            }
-        };
+        // Few records are handed over before the next request takes its time, many while the broker works on it.
+        let small = pending <= SMALL;
+        let next = if small { None } else { self.next_fetch(&mut core, pending, now) };
         drop(core);
         if answers.iter().any(Answer::is_refusal) {
             self.shared.app.notify_all();
@@ -176,9 +174,29 @@ impl Fetcher<'_> {
         if refresh {
             self.shared.cluster.request_refresh();
         }
-        let sent = next.map_or(Ok(()), |(asked, max_bytes)| self.send(asked, max_bytes));
+        if small {
+            self.publish(answers);
+            let next = self.next_fetch(&mut self.shared.lock(), 0, now);
+            return self.send_next(next);
+        }
+        let sent = self.send_next(next);
         self.publish(answers);
         sent
+    }
+
+    /// What to ask for next, if anything; `pending` bytes are not in the buffer yet.
+    fn next_fetch(&self, core: &mut Core, pending: usize, now: Instant) -> Option<(Vec<Asked>, i32)> {
+        if self.not_before.is_some_and(|moment| now < moment) {
+            return None;
+        }
+        match core.plan(self.node, pending, now, &self.shared.settings) {
+            Plan::Do(Work::Fetch { asked, max_bytes }) => Some((asked, max_bytes)),
+            _ => None,
+        }
+    }
+
+    fn send_next(&mut self, next: Option<(Vec<Asked>, i32)>) -> Result<()> {
+        next.map_or(Ok(()), |(asked, max_bytes)| self.send(asked, max_bytes))
     }
 
     fn publish(&mut self, answers: Vec<Answer>) {

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -66,6 +67,8 @@ pub(super) struct Promise {
     partition: i32,
     fate: Mutex<Fate>,
     known: Condvar,
+    /// Somebody waits, or did. Few ever do, and waking nobody costs as much as waking somebody.
+    awaited: AtomicBool,
 }
 
 /// What is known of a batch.
@@ -78,7 +81,7 @@ enum Fate {
 
 impl Promise {
     pub(super) fn new(topic: Arc<str>, partition: i32) -> Self {
-        Self { topic, partition, fate: Mutex::new(Fate::Open), known: Condvar::new() }
+        Self { topic, partition, fate: Mutex::new(Fate::Open), known: Condvar::new(), awaited: AtomicBool::new(false) }
     }
 
     pub(super) fn settle(&self, outcome: Outcome) {
@@ -109,7 +112,9 @@ impl Promise {
             *fate = decided;
         }
         drop(fate);
-        self.known.notify_all();
+        if self.awaited.load(Ordering::Relaxed) {
+            self.known.notify_all();
+        }
     }
 
     /// Waits until the fate of all its records is known; false when the deadline passed first.
@@ -136,6 +141,8 @@ impl Promise {
     #[expect(clippy::type_complexity, reason = "one private answer, taken apart at once")]
     fn wait_decided(&self, deadline: Option<Deadline>) -> Option<Option<(u32, Arc<Self>, Arc<Self>)>> {
         let mut fate = lock(&self.fate);
+        // Under the lock that decides: whoever decides later sees it.
+        self.awaited.store(true, Ordering::Relaxed);
         loop {
             match &*fate {
                 Fate::Open => {}

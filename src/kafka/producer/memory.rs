@@ -132,9 +132,7 @@ impl Memory {
             if account.closed {
                 break false;
             }
-            if account.free + account.pool.iter().map(|buffer| buffer.capacity().cast_signed()).sum::<isize>()
-                >= needed.cast_signed()
-            {
+            if account.available() >= needed.cast_signed() {
                 break true;
             }
             let left = deadline.left(Instant::now());
@@ -163,6 +161,11 @@ impl Memory {
 }
 
 impl Account {
+    /// What could be given out.
+    fn available(&self) -> isize {
+        self.free + self.pool.iter().map(|buffer| buffer.capacity().cast_signed()).sum::<isize>()
+    }
+
     /// Takes bytes out of the account, freeing pooled buffers for it where that helps.
     fn claim(&mut self, bytes: usize) -> bool {
         let bytes = bytes.cast_signed();

@@ -100,7 +100,7 @@ impl Sender {
     pub(super) fn run(mut self) {
         let mut wake_at = None;
         loop {
-            let turn = self.outbox.wait(wake_at);
+            let turn = self.outbox.wait(wake_at, self.draining);
             if turn.stopped {
                 return self.stop(turn);
             }
@@ -117,7 +117,7 @@ impl Sender {
         if let (Some(link), Some(deadline)) = (&self.link, turn.overdue.filter(|overdue| overdue.passed(now))) {
             link.writer.end(Error::timeout(&deadline, "waiting for the answer to Produce").with_api(ApiKey::Produce));
         }
-        if turn.answered {
+        if turn.replied {
             self.backoff.reset();
         }
         let throttled = turn.throttled_until.filter(|&until| until > now);
@@ -362,7 +362,7 @@ impl Sender {
     }
 
     fn give_up_all(&self, error: &Error) {
-        for partition in self.outbox.wait(Some(Instant::now())).ready {
+        for partition in self.outbox.wait(Some(Instant::now()), false).ready {
             let mut queue = lock(&partition.queue);
             let batches = queue.drain(&self.shared.limits, &self.shared.memory);
             queue.listed = None;

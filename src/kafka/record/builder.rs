@@ -280,7 +280,6 @@ fn push_prefix(buf: &mut Vec<u8>, prefix: &[u8; PREFIX], len: usize) {
 #[inline(always)]
 fn push_blob(buf: &mut Vec<u8>, blob: &[u8]) {
     match blob.len() {
-        257..=8192 => push_pieces::<64>(buf, blob),
         32..=256 => push_pieces::<32>(buf, blob),
         16..32 => push_pieces::<16>(buf, blob),
         8..16 => push_pieces::<8>(buf, blob),
