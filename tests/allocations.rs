@@ -46,7 +46,7 @@ static ALLOCATOR: Counting = Counting;
 
 const WARM_UP: usize = 20_000;
 const RECORDS: usize = 200_000;
-/// A batch holds some 600 records at least, a poll 500.
+/// A batch holds 1,300 records or more, a poll 500.
 const MOST: u64 = RECORDS as u64 / 20;
 
 /// No wait of a test that works comes near this.
@@ -109,7 +109,7 @@ type HandOver = fn(&Producer, Record<'_>);
 
 fn produce(config: &Config, codec: &str, topic: &str, content: &Content<'_>) {
     // Batches close when they are full.
-    let settings = [("linger.ms", "30000"), ("batch.size", "100000"), ("compression.type", codec)];
+    let settings = [("linger.ms", "30000"), ("batch.size", "200000"), ("compression.type", codec)];
     let config = settings.iter().fold(config.clone(), |config, (name, value)| config.set(name, value).unwrap());
     let producer = Producer::connect(&config).unwrap();
     let post: HandOver = |producer, record| producer.post(record).unwrap();
