@@ -113,7 +113,47 @@ mod tests {
         assert_eq!(take_i64(&mut &[0xff][..]), None);
     }
 
+    /// What the bytes begin with, by the definition alone: the number and how many bytes it took.
+    fn defined(bytes: &[u8], max: usize, bits: u32) -> Option<(i128, usize)> {
+        let last = bytes.iter().take(max).position(|&byte| byte < 0x80)?;
+        let unsigned = bytes[..=last].iter().rev().fold(0u128, |sum, &byte| sum * 128 + u128::from(byte % 128));
+        let unsigned = (unsigned % (1 << bits)) as i128;
+        Some((if unsigned % 2 == 0 { unsigned / 2 } else { -(unsigned + 1) / 2 }, last + 1))
+    }
+
+    /// Both readers do as defined, and leave what is behind the number.
+    fn as_defined(bytes: &[u8]) {
+        let mut rest = bytes;
+        let taken = take_i32(&mut rest).map(|value| (i128::from(value), bytes.len() - rest.len()));
+        assert_eq!(taken, defined(bytes, MAX_I32, 32), "i32 of {bytes:02x?}");
+        let mut rest = bytes;
+        let taken = take_i64(&mut rest).map(|value| (i128::from(value), bytes.len() - rest.len()));
+        assert_eq!(taken, defined(bytes, MAX_I64, 64), "i64 of {bytes:02x?}");
+    }
+
+    /// Lengths on both sides of what is allowed; with digits of 0 at the end it is longer than it need be.
+    #[test]
+    fn integers_of_every_length_cut_anywhere() {
+        for length in 1..=MAX_I64 + 2 {
+            for digit in 0..0x80 {
+                for last in [0, 1, 0x0f, 0x7f] {
+                    let mut bytes = vec![digit | 0x80; length - 1];
+                    bytes.extend([last, 0xff, 0]);
+                    (0..=bytes.len()).for_each(|cut| as_defined(&bytes[..cut]));
+                }
+            }
+        }
+    }
+
     proptest! {
+        #[test]
+        fn integers_are_read_as_defined(mut bytes: [u8; MAX_I64 + 2], length in 1..MAX_I64 + 3, cut in 0..MAX_I64 + 3) {
+            bytes[..length - 1].iter_mut().for_each(|byte| *byte |= 0x80);
+            bytes[length - 1] &= 0x7f;
+            as_defined(&bytes[..cut.max(length)]);
+            as_defined(&bytes[..cut]);
+        }
+
         #[test]
         fn integers_survive(value: i64, shift in 0u32..64) {
             let value = value >> shift;
