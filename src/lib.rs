@@ -119,6 +119,7 @@
 //!   answer or when it is full. So the size of batches follows the load.
 //! - Callbacks run on `krs-ack-N`. One that blocks holds up that broker's answers; `send` inside of it fails where it
 //!   would wait; one that panics ends the producer, which is why the release profile unwinds.
+//! - `buffer.memory` counts every buffer. Compressing may overdraw it, by one batch for each thread that closes one.
 //!
 //! Consumer:
 //! - The application learns of partitions that come and go inside `poll` and `close` only, on its own thread. That is what
@@ -129,6 +130,9 @@
 //!   an older one is dropped. Nothing else keeps late answers out.
 //! - What lies in the fetch buffer has passed all checks, so handing it over cannot fail. A failure waits there in its
 //!   turn, behind the records before it.
+//! - Compressed batches may unfold to any size, so a fetcher unfolds an answer as the buffer has room, and the partitions
+//!   of that answer stay its own meanwhile. It uses the buffers of decompressed batches again once all
+//!   [`Records`] that refer to them are gone.
 //! - `max.poll.interval.ms` is kept by the client itself: heartbeats go on without the application, so nobody else would
 //!   notice that it is stuck.
 //!

@@ -171,14 +171,15 @@ impl Options {
     /// What was set, by the names of flags and properties.
     fn settings(&self) -> Map<String, Value> {
         let property = |(name, text): (&str, &str)| {
-            let number = text.parse::<i64>().map(Value::from);
-            (name.to_owned(), number.unwrap_or_else(|_| crate::kafka::config::given::shown(text).into()))
+            // What only looks like a number stays text: an id of 007.
+            let number = text.parse::<i64>().ok().filter(|number| number.to_string() == text);
+            (name.to_owned(), number.map_or_else(|| crate::kafka::config::given::shown(text).into(), Value::from))
         };
         let mut settings: Map<_, _> = self.config.set_by_user().map(property).collect();
         let mut set = |name: &str, value: Value| settings.insert(name.to_owned(), value);
         match self.limit {
             Limit::Count(count) => set("count", count.into()),
-            Limit::Time(time) => set("seconds", time.as_secs_f64().into()),
+            Limit::Time(time) => set("for-seconds", time.as_secs_f64().into()),
         };
         if self.mode != Mode::Consume {
             set("size", self.size.into());
@@ -188,11 +189,11 @@ impl Options {
             set("compression.type", self.config.get("compression.type").into());
         }
         if let Some(time) = self.warm_up {
-            set("warm-up seconds", time.as_secs_f64().into());
+            set("warm-up-seconds", time.as_secs_f64().into());
         }
         if self.mode == Mode::Produce {
             set("producers", self.producers.into());
-            set("at once", self.at_once.into());
+            set("at-once", self.at_once.into());
         }
         settings
     }
@@ -221,7 +222,12 @@ pub fn run(task: &Task, stop: &Stop) -> Result<u8> {
                 Mode::Consume => consume::run(options, stop)?,
                 Mode::Latency => latency::run(options, stop)?,
             };
-            let Some(report) = report else { return Ok(0) };
+            // Stopped before there was anything to measure.
+            let report = report.unwrap_or_else(|| {
+                let mut report = report::Report::new(options, 0, 0, Duration::ZERO, None);
+                report.end(Some(STOPPED.to_owned()));
+                report
+            });
             (if options.json { report.json() } else { report.to_string() }, report.exit_code())
         }
     };

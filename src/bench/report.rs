@@ -295,7 +295,7 @@ mod tests {
             assert!(object[field].is_null(), "{field}");
         }
         assert_eq!(object["records_per_second"].as_f64(), Some(0.0));
-        assert_eq!(object["settings"]["seconds"].as_f64(), Some(1.5));
+        assert_eq!(object["settings"]["for-seconds"].as_f64(), Some(1.5));
         assert!(report.to_string().contains("not known on this system"));
     }
 }

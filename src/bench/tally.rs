@@ -12,7 +12,7 @@ const AFTER_FAILURE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Tally {
     origin: Instant,
-    /// Turned on between the last acknowledgement of the warm-up and the first record after it.
+    /// Turned on when the warm-up ends.
     measuring: AtomicBool,
     /// Acknowledged before the measurement.
     pub warm_up: Counter,
@@ -43,7 +43,7 @@ impl Tally {
         })
     }
 
-    /// Begins to measure. Nothing may be under way.
+    /// Begins to measure. What is still under way counts as measured, so most wait for it before.
     pub fn measure(&self) {
         self.measuring.store(true, Ordering::Release);
     }

@@ -218,6 +218,9 @@ impl Typed {
         if options.mode != Mode::Produce && options.config.has("group.id") {
             return Err(Error::config("-X group.id: bench reads without a group; leave it out"));
         }
+        if options.mode != Mode::Produce && options.config.has("auto.offset.reset") {
+            return Err(Error::config("-X auto.offset.reset: bench knows where to begin; leave it out"));
+        }
         let json = options.json || format == Format::Json;
         Ok(Task::Measure(Options { json, ..options }))
     }

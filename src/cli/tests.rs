@@ -448,6 +448,7 @@ fn bench_refuses_what_it_cannot_measure() {
         ("produce -t t --compression rar", "--compression rar: "),
         ("produce -t t --compression lz4 -X compression.type=zstd", "--compression and -X set the same property"),
         ("consume -t t -X group.id=g", "-X group.id: bench reads without a group; leave it out"),
+        ("consume -t t -X auto.offset.reset=latest", "-X auto.offset.reset: bench knows where to begin; leave it out"),
         ("latency -t t -X group.id=g", "-X group.id: bench reads without a group; leave it out"),
         ("latency -t t -X acks=1 -X enable.idempotence=true", ""),
         ("consume -t t --size 5", "--size: no such flag"),

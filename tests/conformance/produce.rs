@@ -77,6 +77,20 @@ fn records_posted_together_go_each_to_its_own_place_up_to_the_first_that_cannot(
     }
 }
 
+#[test]
+fn records_posted_together_take_their_turns_round_robin() {
+    let topic = unique("turns");
+    kafka().create(&topic, 3);
+    let producer = kafka().producer(&[("partitioner.class", "RoundRobinPartitioner")]);
+    let values: Vec<String> = (0..30).map(|number| number.to_string()).collect();
+    let records: Vec<_> = values.iter().map(|value| Record::to(&topic).value(value)).collect();
+    producer.post_all(&records).unwrap();
+    producer.close(LONG).unwrap();
+    let entries = read(&topic, 3);
+    let in_partition = |partition| entries.iter().filter(|entry| entry.partition == partition).count();
+    assert_eq!([0, 1, 2].map(in_partition), [10; 3]);
+}
+
 /// The broker keeps a batch as it came: the log has the codec that the producer chose.
 #[test]
 fn records_of_each_codec_are_stored_in_it_and_come_back() {

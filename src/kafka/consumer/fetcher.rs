@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::core::{Core, Shared};
 use super::fetch_buffer::Item;
-use super::fetching::{Answer, Asked, Plan, UNFOLDED_AT_ONCE, Unprepared, Work, scan};
+use super::fetching::{Answer, Asked, Plan, Unprepared, Work, scan, unfolded_at_once};
 use super::offsets::LogEnd;
 use super::spares::Spares;
 use crate::clock::{Backoff, Deadline};
@@ -33,7 +33,8 @@ pub(super) fn run(shared: &Shared, node: i32, closer: &Closer) {
     let backoff = Backoff::new(client.reconnect_backoff, client.reconnect_backoff_max);
     let failures = Failures { backoff, complained: false };
     // As much again as may wait in the buffer, for what was handed over.
-    let spares = Spares::new(shared.settings.prefetch_bytes.saturating_mul(2));
+    let share = shared.settings.prefetch_bytes / shared.lock().leaders.max(1);
+    let spares = Spares::new(share.saturating_mul(2));
     let mut fetcher =
         Fetcher { shared, node, closer, connection: None, in_flight: None, not_before: None, failures, spares };
     while let Some(work) = fetcher.wait_for_work() {
@@ -175,11 +176,17 @@ impl Fetcher<'_> {
             self.shared.cluster.request_refresh();
         }
         if small {
+            // The log is nearly read up: large buffers have had their time.
+            self.spares.release(SMALL);
             self.publish(answers);
             let next = self.next_fetch(&mut self.shared.lock(), 0, now);
             return self.send_next(next);
         }
         let sent = self.send_next(next);
+        if sent.is_err() {
+            // Handing over may have to wait; others need not wait for it.
+            self.give_back();
+        }
         self.publish(answers);
         sent
     }
@@ -202,7 +209,8 @@ impl Fetcher<'_> {
     fn publish(&mut self, answers: Vec<Answer>) {
         let check_crcs = self.shared.settings.check_crcs;
         let mut prepared = Vec::with_capacity(answers.len());
-        let mut room = UNFOLDED_AT_ONCE;
+        let at_once = unfolded_at_once(&self.shared.settings);
+        let mut room = at_once;
         for mut rest in answers.into_iter().filter_map(Unprepared::of) {
             loop {
                 let items = rest.prepare(check_crcs, &mut room, &mut self.spares);
@@ -215,7 +223,7 @@ impl Fetcher<'_> {
                 if !self.wait_for_room(&rest.asked) {
                     break;
                 }
-                room = UNFOLDED_AT_ONCE;
+                room = at_once;
             }
         }
         self.hand_over(&mut prepared);
@@ -240,7 +248,7 @@ impl Fetcher<'_> {
     fn wait_for_room(&self, asked: &Asked) -> bool {
         let mut core = self.shared.lock();
         while !core.closed {
-            match core.room(self.node, asked, &self.shared.settings) {
+            match core.room(self.node, asked, Instant::now(), &self.shared.settings) {
                 None => return false,
                 Some(true) => return true,
                 Some(false) => {

@@ -13,7 +13,7 @@ use super::core::Core;
 use super::fetch_buffer::{Event, Item};
 use super::offsets::{LogEnd, Position};
 use super::spares::Spares;
-use super::subscription::{Epoch, Held, TopicPartition};
+use super::subscription::{Epoch, TopicPartition};
 use crate::kafka::config::ConsumerSettings;
 use crate::kafka::error::{Error, ErrorKind, Result};
 use crate::kafka::protocol::messages::{FetchResponse, ListOffsetsResponse};
@@ -24,8 +24,11 @@ use crate::kafka::record::walk::Cursor;
 
 /// A refusal that only an administrator can lift is tried again after this long.
 const REFUSED_RETRY: Duration = Duration::from_secs(10);
+
 /// So much is decompressed, give or take a batch, before it is asked again whether there is room.
-pub(super) const UNFOLDED_AT_ONCE: usize = 1 << 20;
+pub(super) fn unfolded_at_once(settings: &ConsumerSettings) -> usize {
+    settings.prefetch_bytes.min(1 << 20)
+}
 
 /// A partition as it stood when the broker was asked.
 #[derive(Clone, Debug)]
@@ -269,22 +272,27 @@ impl Core {
     }
 
     /// Whether there is room to unfold more of an answer from `node`; None when nobody wants it any more.
-    pub fn room(&mut self, node: i32, asked: &Asked, settings: &ConsumerSettings) -> Option<bool> {
+    pub fn room(&mut self, node: i32, asked: &Asked, now: Instant, settings: &ConsumerSettings) -> Option<bool> {
         let paused = self.assignment.current(&asked.partition, asked.epoch)?.paused;
         let share = settings.prefetch_bytes / self.leaders.max(1);
         let buffered = self.buffer.bytes_from(node);
-        if buffered == 0 || buffered + UNFOLDED_AT_ONCE <= share {
+        if buffered == 0 || buffered + unfolded_at_once(settings) <= share {
             return Some(true);
         }
-        if paused {
+        let askable = || self.assignment.iter().filter(|(_, held)| held.askable(node, now));
+        // Somebody waits for an end of the log, which this fetcher is to ask for.
+        if askable().any(|(_, held)| matches!(held.position, Position::End(_))) {
+            return Some(true);
+        }
+        if !paused {
+            return Some(self.drop_paused(node, 0));
+        }
+        // What is paused gives way only to those that have nothing left.
+        if askable().any(|(partition, held)| !held.paused && self.buffer.bytes(partition) == 0) {
             self.give_way(&asked.partition);
             return None;
         }
-        // Somebody waits for an end of the log, which this fetcher is to ask for.
-        let seeks = |held: &Held| {
-            matches!(held.position, Position::End(_)) && held.leader.is_some_and(|leader| leader.node == node)
-        };
-        Some(self.assignment.iter().any(|(_, held)| seeks(held)) || self.drop_paused(node, 0))
+        Some(false)
     }
 
     /// Puts records into the buffer, unless their time is over; `last` are the last ones of the answer. Returns whether
@@ -477,7 +485,8 @@ fn prepare_batch(asked: &Asked, batch: Batch, check_crcs: bool, room: &mut usize
         let unfolded = batch.decompress_into(Limits::default(), || spares.take())?;
         spares.keep(&unfolded);
         *room = room.saturating_sub(unfolded.size());
-        unfolded
+        // What a codec asked room for may be far more than it then took.
+        unfolded.trimmed()
     } else {
         batch
     };

@@ -30,6 +30,13 @@ impl Spares {
         Arc::try_unwrap(buffer).unwrap_or_default()
     }
 
+    /// Frees what is free and larger than this.
+    pub fn release(&mut self, largest: usize) {
+        let stays = |buffer: &Arc<Vec<u8>>| buffer.capacity() <= largest || Arc::strong_count(buffer) > 1;
+        self.kept.retain(stays);
+        self.bytes = self.kept.iter().map(|buffer| buffer.capacity()).sum();
+    }
+
     /// Remembers the buffer of a batch that was decompressed. The oldest are let go beyond the limits.
     pub fn keep(&mut self, batch: &Batch) {
         let buffer = batch.buffer();
@@ -67,6 +74,18 @@ mod tests {
         assert_eq!(again.as_ptr(), at);
         assert_eq!(spares.take().capacity(), 0);
         assert_eq!(spares.bytes, 0);
+    }
+
+    #[test]
+    fn what_is_free_and_large_is_released_on_demand() {
+        let mut spares = Spares::new(1 << 20);
+        let busy = batch(5000);
+        spares.keep(&busy);
+        spares.keep(&batch(5000));
+        spares.keep(&batch(500));
+        spares.release(1000);
+        assert_eq!(spares.kept.len(), 2);
+        assert!(spares.bytes >= 5500 && spares.bytes < 10_000);
     }
 
     #[test]

@@ -234,7 +234,8 @@ impl fmt::Debug for Delivery {
 pub struct DeliveredBatch<'a> {
     partition: &'a Partition,
     outcome: &'a Outcome,
-    batch: &'a Batch,
+    buffer: &'a Arc<Vec<u8>>,
+    len: usize,
     /// Decompressed, once somebody asks for them.
     records: OnceLock<Option<batch::Batch>>,
 }
@@ -271,7 +272,7 @@ impl<'a> SentRecord<'a> {
 
 impl<'a> DeliveredBatch<'a> {
     pub(super) fn new(partition: &'a Partition, batch: &'a Batch, outcome: &'a Outcome) -> Self {
-        Self { partition, outcome, batch, records: OnceLock::new() }
+        Self { partition, outcome, buffer: &batch.buffer, len: batch.count as usize, records: OnceLock::new() }
     }
 
     /// The topic.
@@ -287,7 +288,7 @@ impl<'a> DeliveredBatch<'a> {
     /// How many records it holds.
     #[expect(clippy::len_without_is_empty, reason = "a batch is never empty")]
     pub fn len(&self) -> usize {
-        self.batch.count as usize
+        self.len
     }
 
     /// The offset of its first record (-1 when not known, see [`RecordMetadata::offset`]), or why all of them failed.
@@ -302,7 +303,7 @@ impl<'a> DeliveredBatch<'a> {
     pub fn records(&self) -> impl Iterator<Item = SentRecord<'_>> {
         // What we built can be read; a codec's own failure leaves the callback without records, not without outcome.
         let read = || {
-            let bytes = Bytes::from_shared(Arc::clone(&self.batch.buffer), 0..self.batch.buffer.len());
+            let bytes = Bytes::from_shared(Arc::clone(self.buffer), 0..self.buffer.len());
             batch::batches(&bytes).next()?.ok()?.decompress(Limits::default()).ok()
         };
         self.records.get_or_init(read).iter().flat_map(|batch| batch.records()).map(SentRecord)
@@ -364,6 +365,14 @@ mod tests {
 
     fn promise() -> Arc<Promise> {
         Arc::new(Promise::new("t".into(), 2))
+    }
+
+    /// A callback may hand what it is given to threads of its own.
+    #[test]
+    fn what_a_callback_sees_can_be_shared_between_threads() {
+        fn shared<T: Send + Sync>() {}
+        shared::<DeliveredBatch<'_>>();
+        shared::<Delivery>();
     }
 
     #[test]

@@ -14,6 +14,9 @@ use crate::sync::lock;
 /// A batch's buffer starts with this and grows as it fills.
 const FIRST: usize = 4 << 10;
 
+/// A spare buffer of four times this is not too large for any batch.
+const SMALL_SPARE: usize = 16 << 10;
+
 /// The account and the pool.
 pub(super) struct Memory {
     total: usize,
@@ -69,7 +72,8 @@ impl Memory {
     pub(super) fn take_spare(&self, needed: usize) -> Vec<u8> {
         let mut account = lock(&self.account);
         if let Some(spare) = account.spare.take() {
-            if spare.capacity() >= needed {
+            // A batch in flight holds what it is given: no large buffer for a small one.
+            if (needed..=needed.max(SMALL_SPARE) * 4).contains(&spare.capacity()) {
                 return spare;
             }
             account.free += spare.capacity().cast_signed();
@@ -84,7 +88,7 @@ impl Memory {
     /// Takes back the buffer that was not needed after compressing. It is the next spare one.
     pub(super) fn give_spare(&self, buffer: Vec<u8>) {
         let mut account = lock(&self.account);
-        if account.spare.is_none() {
+        if account.spare.is_none() && account.waiting == 0 {
             account.spare = Some(buffer);
         } else {
             drop(account);
@@ -163,15 +167,23 @@ impl Memory {
 impl Account {
     /// What could be given out.
     fn available(&self) -> isize {
-        self.free + self.pool.iter().map(|buffer| buffer.capacity().cast_signed()).sum::<isize>()
+        let idle = self.pool.iter().map(|buffer| buffer.capacity()).sum::<usize>()
+            + self.spare.as_ref().map_or(0, |spare| spare.capacity());
+        self.free + idle.cast_signed()
     }
 
     /// Takes bytes out of the account, freeing pooled buffers for it where that helps.
     fn claim(&mut self, bytes: usize) -> bool {
         let bytes = bytes.cast_signed();
         while self.free < bytes {
-            let Some(buffer) = self.pool.pop() else { return false };
-            self.free += buffer.capacity().cast_signed();
+            let idle = match self.pool.pop() {
+                Some(buffer) => buffer.capacity(),
+                None => match self.spare.take() {
+                    Some(spare) => spare.capacity(),
+                    None => return false,
+                },
+            };
+            self.free += idle.cast_signed();
         }
         self.free -= bytes;
         true
@@ -222,6 +234,30 @@ mod tests {
         assert_eq!(lock(&memory.account).free, 0);
         let larger = memory.take_spare(20_000);
         assert!(larger.capacity() >= 20_000 && lock(&memory.account).spare.is_none());
+    }
+
+    /// The spare buffer took all of a small `buffer.memory`, and nobody could take it back.
+    #[test]
+    fn the_spare_buffer_gives_way_to_records() {
+        let memory = Memory::new(10_000);
+        let batch = memory.take(10_000).unwrap();
+        let packed = memory.take_spare(9_000);
+        memory.give_spare(batch);
+        memory.give_back(Arc::new(packed));
+        let deadline = Deadline::after("max.block.ms", Duration::from_millis(1));
+        assert!(memory.wait(10_000, deadline, || {}));
+        assert_eq!(memory.take(10_000).unwrap().capacity(), 10_000);
+        assert!(lock(&memory.account).spare.is_none());
+    }
+
+    #[test]
+    fn a_small_batch_does_not_take_a_large_spare_buffer() {
+        let memory = Memory::new(10 << 20);
+        let large = memory.take(1 << 20).unwrap();
+        memory.give_spare(large);
+        assert!(memory.take_spare(500).capacity() < 1 << 20);
+        let account = lock(&memory.account);
+        assert_eq!((account.spare.is_none(), account.free), (true, (10 << 20) - 500));
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod sender;
 mod topics;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::thread::JoinHandle;
@@ -54,13 +55,21 @@ const MISSING_ANSWERS: u32 = 5;
 const LONGEST_RUN: usize = 64;
 
 /// Why not all records were taken, from [`Producer::post_all`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Unposted {
     /// How many were taken: the index of the one that was not.
     pub taken: usize,
     /// What is wrong with that one, or with the producer.
     pub error: Error,
 }
+
+impl fmt::Display for Unposted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (after {} records were taken)", self.error, self.taken)
+    }
+}
+
+impl std::error::Error for Unposted {}
 
 impl From<Unposted> for Error {
     fn from(unposted: Unposted) -> Self {
@@ -301,6 +310,10 @@ impl Shared {
     /// Appends from the front what goes to one open batch, under one lock. Returns how many records that were: what
     /// takes more than appending is left to [`append`](Self::append).
     fn append_run(&self, records: &[Record<'_>]) -> usize {
+        // Whoever is asked for the next partition in turn must not be asked twice.
+        if self.settings.partitioner == PartitionerKind::RoundRobin {
+            return 0;
+        }
         let Some(first) = records.first() else { return 0 };
         let Some(topic) = self.topics.find(first.topic()).filter(|topic| topic.partition_count() > 0) else { return 0 };
         let now = clock::coarse_milliseconds();

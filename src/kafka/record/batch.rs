@@ -166,6 +166,16 @@ impl Batch {
         self.header.compression != Compression::None && !(self.header.count == 0 && self.bytes.len() == HEADER_LEN)
     }
 
+    /// The same batch in a buffer of its own size, if the one it lies in is more than twice as large. Meant for a batch
+    /// that was decompressed, which shares its buffer with no other.
+    pub fn trimmed(self) -> Self {
+        let (buffer, bytes) = (self.buffer(), &self.bytes[..]);
+        if buffer.capacity() / 2 <= bytes.len() {
+            return self;
+        }
+        Self { bytes: Bytes::from(bytes.to_vec()), header: self.header }
+    }
+
     /// The buffer it lies in, which other batches may share.
     pub fn buffer(&self) -> Arc<Vec<u8>> {
         self.bytes.clone().into_shared()

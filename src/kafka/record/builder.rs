@@ -153,7 +153,7 @@ impl BatchBuilder {
     ) -> Result<(Vec<u8>, Option<Vec<u8>>)> {
         let (mut codec, mut left) = (Compression::None, None);
         if compression != Compression::None && self.count > 0 {
-            let mut packed = spare(self.buf.capacity());
+            let mut packed = spare(self.buf.len());
             packed.clear();
             packed.extend_from_slice(&self.buf[..HEADER_LEN]);
             let fits = compression::compress(compression, &self.buf[HEADER_LEN..], &mut packed)?;

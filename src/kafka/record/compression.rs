@@ -1,7 +1,7 @@
 //! The codecs of record batches, and their limits.
 //!
-//! Decompression trusts nothing: output grows as it arrives, up to [`Limits`], and nothing is allocated because a
-//! header claims a size. What fails leaves no output behind. All codecs are pure Rust; zstd compresses with the only
+//! Decompression trusts nothing: output grows as it arrives, up to [`Limits`], and nothing beyond a block is allocated
+//! because a header claims a size. What fails leaves no output behind. All codecs are pure Rust; zstd compresses with the only
 //! level its library has, about Kafka's level 1. Without the feature `compression` every codec is refused by name.
 
 use std::fmt;

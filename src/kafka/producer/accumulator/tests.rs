@@ -400,3 +400,31 @@ fn a_new_leader_is_asked_at_once_whatever_the_old_one_answered() {
         });
     }
 }
+
+/// The clock that `send` reads is coarse. Records without a time of their own never seem older than their batch, so times
+/// do not go back from one batch to the next.
+#[test]
+fn times_are_those_of_the_clock_but_never_before_the_batch() {
+    let mut bench = Bench::new();
+    bench.limits.batch_size = 1000;
+    let append = |now: i64, given: Option<i64>| {
+        let record = Record::to("t").value("v");
+        let record = given.into_iter().fold(record, Record::timestamp);
+        let (limits, memory) = (&bench.limits, &bench.memory);
+        let appended =
+            bench.queue(|queue| queue.append(&bench.partition, &record, now, true, limits, memory, &mut |_| ()));
+        assert!(matches!(appended.unwrap(), Appended::In { .. }));
+    };
+    let before = clock::milliseconds();
+    append(0, None);
+    append(0, None);
+    append(before + 3_600_000, None);
+    append(0, Some(5));
+    let after = clock::milliseconds();
+    let batch = bench.next().unwrap();
+    let bytes = Bytes::from_shared(Arc::clone(&batch.buffer), 0..batch.buffer.len());
+    let read = batch::batches(&bytes).next().unwrap().unwrap();
+    let times: Vec<_> = read.records().map(|record| record.timestamp).collect();
+    assert!((before..=after).contains(&times[0]), "the first is exact: {times:?}");
+    assert_eq!(times[1..], [times[0], before + 3_600_000, 5]);
+}

@@ -27,6 +27,9 @@ const LZ4_VERSION: u8 = 1;
 const LZ4_64_KIB: u8 = 4;
 /// What is put into one: positions in it fit into 16 bits, which makes the table of matches small and quick.
 const LZ4_BLOCK: usize = u16::MAX as usize - 1;
+/// What no version has a meaning for, in the flags and beside the code of the size.
+const LZ4_RESERVED: u8 = 0x02;
+const LZ4_SIZES_RESERVED: u8 = 0x8f;
 /// The flags of a frame.
 const LZ4_DICTIONARY: u8 = 0x01;
 const LZ4_CONTENT_CHECKSUM: u8 = 0x04;
@@ -138,7 +141,7 @@ fn lz4_compress(input: &[u8], out: &mut Vec<u8>) -> Result<bool, Failure> {
     *checksum = (XxHash32::oneshot(0, &[*flags, *sizes]) >> 8) as u8;
     let mut fits = push_if_room(out, magic) && push_if_room(out, &[*flags, *sizes, *checksum]);
     let mut table = block::CompressTable::small();
-    let mut packed = vec![0; block::get_maximum_output_size(LZ4_BLOCK)];
+    let mut packed = vec![0; block::get_maximum_output_size(input.len().min(LZ4_BLOCK))];
     for block in input.chunks(LZ4_BLOCK) {
         let size = block::compress_into_with_table(block, &mut packed, &mut table)?;
         let (block, flag) = if size < block.len() { (&packed[..size], 0) } else { (block, LZ4_STORED) };
@@ -156,8 +159,8 @@ fn lz4_decompress(input: &[u8], sink: &mut Sink<'_>) -> Result<(), Failure> {
     if u32::from_le_bytes(*magic) != LZ4_MAGIC {
         return Err("not an LZ4 frame".into());
     }
-    if flags >> 6 != LZ4_VERSION {
-        return Err("an unknown version of LZ4 frames".into());
+    if flags >> 6 != LZ4_VERSION || flags & LZ4_RESERVED != 0 || sizes & LZ4_SIZES_RESERVED != 0 {
+        return Err("an unknown kind of LZ4 frame".into());
     }
     let flag = |bit: u8| flags & bit != 0;
     if flag(LZ4_DICTIONARY) {
@@ -168,11 +171,13 @@ fn lz4_decompress(input: &[u8], sink: &mut Sink<'_>) -> Result<(), Failure> {
         code => return Err(format!("an unknown block size, {code}").into()),
     };
     // The size of the content is no more than a claim.
-    let described = 2 + if flag(LZ4_CONTENT_SIZE) { 8 } else { 0 };
+    let said = if flag(LZ4_CONTENT_SIZE) { Some(u64::from_le_bytes(*rest.first_chunk().ok_or(CUT)?)) } else { None };
+    let described = 2 + if said.is_some() { 8 } else { 0 };
     let (&checksum, mut rest) = rest.get(described - 2..).and_then(<[u8]>::split_first).ok_or(CUT)?;
     if (XxHash32::oneshot(0, &input[4..4 + described]) >> 8) as u8 != checksum {
         return Err("wrong checksum of the frame's header".into());
     }
+    let start = sink.end;
     loop {
         let (word, tail) = rest.split_first_chunk().ok_or(CUT)?;
         let word = u32::from_le_bytes(*word);
@@ -181,6 +186,9 @@ fn lz4_decompress(input: &[u8], sink: &mut Sink<'_>) -> Result<(), Failure> {
             break;
         }
         let size = usize::try_from(word & !LZ4_STORED)?;
+        if size > largest {
+            return Err(format!("a block of {size} bytes in a frame of blocks of up to {largest}").into());
+        }
         let (block, tail) = tail.split_at_checked(size).ok_or(CUT)?;
         rest = if flag(LZ4_BLOCK_CHECKSUM) { lz4_checked(tail, block).ok_or(CUT)?? } else { tail };
         if word & LZ4_STORED != 0 {
@@ -188,6 +196,11 @@ fn lz4_decompress(input: &[u8], sink: &mut Sink<'_>) -> Result<(), Failure> {
         } else {
             lz4_block(block, largest, !flag(LZ4_INDEPENDENT), sink)?;
         }
+    }
+    if let Some(said) = said
+        && u64::try_from(sink.end - start) != Ok(said)
+    {
+        return Err(format!("{} bytes in place of {said}", sink.end - start).into());
     }
     if flag(LZ4_CONTENT_CHECKSUM) {
         rest = lz4_checked(rest, sink.room(0)?.0).ok_or(CUT)??;
