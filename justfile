@@ -62,6 +62,12 @@ logs *args:
 test *args:
     cargo test "$@"
 
+# This client beside others on a fresh Apache Kafka, measured alike; needs Python, Java, Maven, Go; `just bench-peers --quick`
+[no-exit-message]
+[positional-arguments]
+bench-peers *args:
+    @bench/run "$@"
+
 # Format the code
 fmt:
     cargo fmt

@@ -5,7 +5,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The moment by which something must have ended, and the name of the setting that says so.
 #[derive(Clone, Copy, Debug)]
@@ -48,11 +48,29 @@ impl std::fmt::Display for Deadline {
     }
 }
 
+/// Now, in milliseconds since 1970.
+pub(crate) fn milliseconds() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Like [`milliseconds`] as of the system's last tick, 1 to 10 ms behind, at a fraction of the cost.
+#[inline]
+pub(crate) fn coarse_milliseconds() -> i64 {
+    #[cfg(target_os = "linux")]
+    {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+        now.tv_sec.saturating_mul(1000).saturating_add((now.tv_nsec as u32 / 1_000_000).into())
+    }
+    #[cfg(not(target_os = "linux"))]
+    milliseconds()
+}
+
 /// Reads a time as people write it: `250ms`, `10s`, `5m`, `2h`.
 ///
 /// # Errors
 /// What is wrong with it, in a few words.
-#[cfg(feature = "devbroker")]
+#[cfg(any(feature = "devbroker", feature = "bench"))]
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, &'static str> {
     const MALFORMED: &str = "not a time: a whole number and ms, s, m or h";
     let unit = text.find(|c: char| !c.is_ascii_digit()).ok_or(MALFORMED)?;
@@ -128,7 +146,7 @@ mod tests {
         }
     }
 
-    #[cfg(feature = "devbroker")]
+    #[cfg(any(feature = "devbroker", feature = "bench"))]
     #[test]
     fn a_time_is_read_as_people_write_it() {
         let ms = |text: &str| parse_duration(text).map(|time| time.as_millis());

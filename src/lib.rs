@@ -83,7 +83,7 @@
 //! | `src/stats.rs`, `src/logging.rs` | counters, histograms and their reports; the log and its filter |
 //! | `src/devbroker/` | the development broker, over `protocol`, `record` and `net`; its own page has the files |
 //! | `src/service/` | the sender, the receiver and the demo, as loops with typed options |
-//! | `src/bench/` | `krs bench` |
+//! | `src/bench/` | `krs bench`: what each command measures, the schedule, the report and how two compare |
 //! | `src/cli/` | flags, environment, help; typed first, then resolved, then started |
 //! | `bin/` | entry points of a few lines |
 //! | `tests/`, `fuzz/` | conformance and faults on the development broker, programs as programs, memory bounds, the README, real Kafka; fuzz targets |
@@ -119,6 +119,7 @@
 //!   answer or when it is full. So the size of batches follows the load.
 //! - Callbacks run on `krs-ack-N`. One that blocks holds up that broker's answers; `send` inside of it fails where it
 //!   would wait; one that panics ends the producer, which is why the release profile unwinds.
+//! - `buffer.memory` counts every buffer. Compressing may overdraw it, by one batch for each thread that closes one.
 //!
 //! Consumer:
 //! - The application learns of partitions that come and go inside `poll` and `close` only, on its own thread. That is what
@@ -129,6 +130,9 @@
 //!   an older one is dropped. Nothing else keeps late answers out.
 //! - What lies in the fetch buffer has passed all checks, so handing it over cannot fail. A failure waits there in its
 //!   turn, behind the records before it.
+//! - Compressed batches may unfold to any size, so a fetcher unfolds an answer as the buffer has room, and the partitions
+//!   of that answer stay its own meanwhile. It uses the buffers of decompressed batches again once all
+//!   [`Records`] that refer to them are gone.
 //! - `max.poll.interval.ms` is kept by the client itself: heartbeats go on without the application, so nobody else would
 //!   notice that it is stuck.
 //!
@@ -171,7 +175,7 @@ pub use kafka::protocol::fuzz;
 pub use kafka::admin::{Admin, Created, NewTopic};
 pub use kafka::consumer::{Consumer, ConsumerRecord, Rebalance, Records, TopicPartition};
 pub use kafka::error::{Error, ErrorKind, Result};
-pub use kafka::producer::{DeliveredBatch, Delivery, Producer, ProducerCounters, RecordMetadata, SentRecord};
+pub use kafka::producer::{DeliveredBatch, Delivery, Producer, ProducerCounters, RecordMetadata, SentRecord, Unposted};
 pub use kafka::record::{Header, Record};
 
 /// The examples of the README, compiled with the tests of the documentation.

@@ -16,7 +16,8 @@ use crate::{Error, ErrorKind, Result};
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The percentiles that are reported.
-const PERCENTILES: [(&str, f64); 5] = [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99.9", 99.9), ("p99.99", 99.99)];
+pub(crate) const PERCENTILES: [(&str, f64); 5] =
+    [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99.9", 99.9), ("p99.99", 99.99)];
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -34,25 +35,51 @@ impl Counter {
     }
 }
 
-/// 2^6 buckets for each doubling: a value is known to 1/64, below 128 µs exactly.
-const PRECISION_BITS: u32 = 6;
-const PER_DOUBLING: usize = 1 << PRECISION_BITS;
-
 /// What is longer counts as this: 71 minutes.
 const LONGEST_MICROS: u64 = (1 << 32) - 1;
 
-const BUCKETS: usize = PER_DOUBLING * (32 - PRECISION_BITS as usize + 1);
+/// How finely a histogram tells values apart: so many bits of a value count, that is 2^bits buckets for each doubling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Precision(u32);
+
+impl Precision {
+    /// A value is known to 1/64, below 128 µs exactly.
+    const USUAL: Self = Self(6);
+    /// A value is known to 1/1024, which is three significant digits, below 2 ms exactly.
+    const FINE: Self = Self(10);
+
+    fn per_doubling(self) -> usize {
+        1 << self.0
+    }
+
+    fn buckets(self) -> usize {
+        self.per_doubling() * (32 - self.0 as usize + 1)
+    }
+
+    fn bucket(self, micros: u64) -> usize {
+        let doublings = (u64::BITS - micros.leading_zeros()).saturating_sub(self.0 + 1);
+        self.per_doubling() * doublings as usize + (micros >> doublings) as usize
+    }
+
+    /// The largest value that falls into a bucket.
+    fn upper_bound(self, bucket: usize) -> u64 {
+        let doublings = (bucket / self.per_doubling()).saturating_sub(1);
+        let first = (bucket - self.per_doubling() * doublings) as u64;
+        ((first + 1) << doublings) - 1
+    }
+}
 
 /// How often which latency occurred, from 1 µs to an hour, each known to 1.6 %. 14 kB whatever is recorded.
 #[derive(Debug)]
 pub struct Histogram {
+    precision: Precision,
     buckets: Box<[AtomicU64]>,
     max: AtomicU64,
 }
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self { buckets: (0..BUCKETS).map(|_| AtomicU64::new(0)).collect(), max: AtomicU64::new(0) }
+        Self::with(Precision::USUAL)
     }
 }
 
@@ -60,6 +87,17 @@ impl Histogram {
     /// An empty one.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty one that knows each latency to three significant digits, or to the microsecond where that is less.
+    /// 184 kB whatever is recorded.
+    pub fn fine() -> Self {
+        Self::with(Precision::FINE)
+    }
+
+    fn with(precision: Precision) -> Self {
+        let buckets = (0..precision.buckets()).map(|_| AtomicU64::new(0)).collect();
+        Self { precision, buckets, max: AtomicU64::new(0) }
     }
 
     /// Records one latency.
@@ -70,36 +108,33 @@ impl Histogram {
     /// Records one latency in microseconds.
     pub fn record_micros(&self, micros: u64) {
         let micros = micros.min(LONGEST_MICROS);
-        self.buckets[bucket(micros)].fetch_add(1, Ordering::Relaxed);
+        self.buckets[self.precision.bucket(micros)].fetch_add(1, Ordering::Relaxed);
         self.max.fetch_max(micros, Ordering::Relaxed);
     }
 
     /// What was recorded so far. What is recorded meanwhile may be in it or not.
     pub fn snapshot(&self) -> Snapshot {
         let buckets: Vec<u64> = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect();
-        Snapshot { count: buckets.iter().sum(), buckets, max: self.max.load(Ordering::Relaxed) }
+        let max = self.max.load(Ordering::Relaxed);
+        Snapshot { precision: self.precision, count: buckets.iter().sum(), buckets, max }
     }
 }
 
-fn bucket(micros: u64) -> usize {
-    let doublings = (u64::BITS - micros.leading_zeros()).saturating_sub(PRECISION_BITS + 1);
-    PER_DOUBLING * doublings as usize + (micros >> doublings) as usize
-}
-
-/// The largest value that falls into a bucket.
-fn upper_bound(bucket: usize) -> u64 {
-    let doublings = (bucket / PER_DOUBLING).saturating_sub(1);
-    let first = (bucket - PER_DOUBLING * doublings) as u64;
-    ((first + 1) << doublings) - 1
-}
-
-/// What a [`Histogram`] held at one moment, or the difference or the sum of such.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What a [`Histogram`] held at one moment, or the difference or the sum of such. Those that are put together are of
+/// histograms of one precision.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Empty, or [`BUCKETS`] long.
+    precision: Precision,
+    /// Empty, or as many as the precision has.
     buckets: Vec<u64>,
     count: u64,
     max: u64,
+}
+
+impl Default for Snapshot {
+    fn default() -> Self {
+        Self { precision: Precision::USUAL, buckets: Vec::new(), count: 0, max: 0 }
+    }
 }
 
 impl Snapshot {
@@ -115,11 +150,13 @@ impl Snapshot {
 
     /// The value, in microseconds, that `percent` of the latencies do not exceed.
     pub fn percentile(&self, percent: f64) -> Option<u64> {
-        let rank = ((percent / 100.0 * self.count as f64).ceil() as u64).clamp(1, self.count.max(1));
+        // 99.9 % of 1000 are 999, whatever the last bit of the product.
+        let exact = percent * self.count as f64 / 100.0;
+        let rank = ((exact * (1.0 - 1e-12)).ceil() as u64).clamp(1, self.count.max(1));
         let mut below = 0;
         self.buckets.iter().enumerate().find_map(|(bucket, count)| {
             below += count;
-            (below >= rank).then(|| upper_bound(bucket).min(self.max))
+            (below >= rank).then(|| self.precision.upper_bound(bucket).min(self.max))
         })
     }
 
@@ -132,13 +169,15 @@ impl Snapshot {
         let buckets: Vec<u64> =
             self.buckets.iter().zip(&earlier.buckets).map(|(now, then)| now.saturating_sub(*then)).collect();
         let highest = buckets.iter().rposition(|count| *count > 0);
-        let max = if self.max > earlier.max { self.max } else { highest.map_or(0, upper_bound).min(self.max) };
-        Self { count: buckets.iter().sum(), buckets, max }
+        let bound = highest.map_or(0, |bucket| self.precision.upper_bound(bucket));
+        let max = if self.max > earlier.max { self.max } else { bound.min(self.max) };
+        Self { precision: self.precision, count: buckets.iter().sum(), buckets, max }
     }
 
     /// Adds what another one holds.
     pub fn merge(&mut self, other: &Self) {
         if self.buckets.is_empty() {
+            self.precision = other.precision;
             self.buckets.clone_from(&other.buckets);
         } else {
             self.buckets.iter_mut().zip(&other.buckets).for_each(|(ours, theirs)| *ours += theirs);
@@ -380,6 +419,9 @@ mod tests {
         for micros in 1..=100 {
             histogram.record(Duration::from_micros(micros));
         }
+        let thousand = Histogram::fine();
+        (1..=1000).for_each(|micros| thousand.record_micros(micros));
+        assert_eq!(thousand.snapshot().percentile(99.9), Some(999));
         let snapshot = histogram.snapshot();
         for (percent, expected) in [(0.0, 1), (1.0, 1), (50.0, 50), (99.0, 99), (99.01, 100), (100.0, 100)] {
             assert_eq!(snapshot.percentile(percent), Some(expected), "{percent}");
@@ -392,11 +434,13 @@ mod tests {
 
     #[test]
     fn buckets_are_contiguous() {
-        assert_eq!(bucket(0), 0);
-        assert_eq!(bucket(LONGEST_MICROS), BUCKETS - 1);
-        for at in 0..BUCKETS - 1 {
-            assert_eq!(bucket(upper_bound(at)), at);
-            assert_eq!(bucket(upper_bound(at) + 1), at + 1);
+        for precision in [Precision::USUAL, Precision::FINE] {
+            assert_eq!(precision.bucket(0), 0);
+            assert_eq!(precision.bucket(LONGEST_MICROS), precision.buckets() - 1);
+            for at in 0..precision.buckets() - 1 {
+                assert_eq!(precision.bucket(precision.upper_bound(at)), at);
+                assert_eq!(precision.bucket(precision.upper_bound(at) + 1), at + 1);
+            }
         }
     }
 
@@ -486,9 +530,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_value_is_known_to_a_64th(micros in 0..=LONGEST_MICROS) {
-            let shown = upper_bound(bucket(micros));
-            prop_assert!(shown >= micros && (shown - micros) * 64 <= micros, "{} for {}", shown, micros);
+        fn every_value_is_known_to_a_64th_or_finely_to_a_1024th(micros in 0..=LONGEST_MICROS) {
+            for (precision, part) in [(Precision::USUAL, 64), (Precision::FINE, 1024)] {
+                let shown = precision.upper_bound(precision.bucket(micros));
+                prop_assert!(shown >= micros && (shown - micros) * part <= micros, "{} for {}", shown, micros);
+            }
         }
 
         #[test]

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::progress::Progress;
+use super::report::{Latency, Report};
 use super::usage::Usage;
-use super::{Options, Outcome};
+use super::{Limit, Options, STOPPED, partitions};
 use crate::service::Stop;
 use crate::stats::{Counter, Histogram};
-use crate::{Admin, Consumer, Result, TopicPartition};
+use crate::{Config, Consumer, Error, ErrorKind, Result, Scope, TopicPartition};
 
 const POLL: Duration = Duration::from_millis(100);
 
@@ -19,83 +20,107 @@ const POLL: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Measures; `None` if the stop was asked for before anything was read.
-pub(super) fn run(options: &Options, stop: &Stop) -> Result<Option<Outcome>> {
-    let config =
-        options.config.clone().default_to("auto.offset.reset", "earliest")?.default_to("max.poll.records", 100_000)?;
+pub(super) fn run(options: &Options, stop: &Stop) -> Result<Option<Report>> {
+    let config = options
+        .config
+        .clone()
+        .only(Scope::Consumer)
+        .default_to("auto.offset.reset", "earliest")?
+        .default_to("max.poll.records", 100_000)?;
     config.consumer()?;
     let topic = options.topic.clone();
     let connected = stop.unless_asked("connecting", move || {
-        let partitions = Admin::connect(&config)?.partition_count(&topic)?;
-        let topic: Arc<str> = topic.into();
-        let partitions: Vec<_> = (0..partitions).map(|index| TopicPartition::new(Arc::clone(&topic), index)).collect();
-        Ok((Consumer::connect(&config)?, partitions))
+        let partitions = partitions(&config, &topic)?;
+        let ends = ends(&config, &partitions)?;
+        if ends.is_empty() {
+            let empty = "the topic is empty: there is nothing to read; fill it with krs bench produce";
+            return Err(Error::new(ErrorKind::State, empty).with_topic(topic));
+        }
+        Ok((Consumer::connect(&config)?, partitions, ends))
     })?;
-    let Some((mut consumer, partitions)) = connected else { return Ok(None) };
+    let Some((mut consumer, partitions, ends)) = connected else { return Ok(None) };
 
+    let (count, time) = match options.limit {
+        Limit::Count(count) => (count, Duration::MAX),
+        Limit::Time(time) => (u64::MAX, time),
+    };
     let done = Arc::new(Counter::default());
-    let progress = Progress::start(&done, options.count);
+    let progress = Progress::start(&done, options.limit);
     let before = Usage::now();
     let start = Instant::now();
     consumer.assign(&partitions)?;
-    let (mut first, mut last) = (None, start);
+    let (mut first, mut last, mut asked) = (None, start, start);
     let (mut records, mut bytes, mut trouble) = (0, 0, None);
-    let polls = Histogram::new();
-    while records < options.count && !stop.is_asked() && last.elapsed() < PATIENCE {
-        let asked = Instant::now();
-        let polled = match consumer.poll(POLL) {
-            Ok(polled) => polled,
+    let polls = Histogram::fine();
+    while records < count && asked - start < time && !stop.is_asked() && asked - last < PATIENCE {
+        let wait = POLL.min(time - (asked - start));
+        match consumer.poll(wait) {
+            Ok(polled) if polled.is_empty() => asked = Instant::now(),
+            Ok(polled) => {
+                polls.record(asked.elapsed());
+                let left = usize::try_from(count - records).unwrap_or(usize::MAX);
+                let batch = polled.iter().take(left).fold((0, 0), |(records, bytes), record| {
+                    (records + 1, bytes + record.value().map_or(0, |value| value.len() as u64))
+                });
+                records += batch.0;
+                bytes += batch.1;
+                done.add(batch.0);
+                last = Instant::now();
+                asked = last;
+                first.get_or_insert(last);
+            }
             Err(error) if records == 0 => return Err(error),
             // What was measured until then counts.
             Err(error) => {
                 trouble = Some(error);
                 break;
             }
-        };
-        if polled.is_empty() {
-            continue;
         }
-        polls.record(asked.elapsed());
-        let left = usize::try_from(options.count - records).unwrap_or(usize::MAX);
-        let batch = polled.iter().take(left).fold((0, 0), |(records, bytes), record| {
-            (records + 1, bytes + record.value().map_or(0, |value| value.len() as u64))
-        });
-        records += batch.0;
-        bytes += batch.1;
-        last = Instant::now();
-        first.get_or_insert(last);
-        done.add(batch.0);
     }
     let usage = Usage::now().zip(before).map(|(after, before)| after.since(before));
     drop(progress);
+
+    let done = records == count || asked - start >= time;
+    let ended = match trouble {
+        Some(error) => Some(error.to_string()),
+        None if done => None,
+        None if stop.is_asked() => Some(STOPPED.to_owned()),
+        None => Some(early_end(&consumer, &ends, records)),
+    };
     if let Err(error) = consumer.close(Duration::from_secs(5)) {
         log::warn!(target: "bench", "{error}");
     }
+    let mut report = Report::new(options, records, bytes, last.duration_since(start), usage);
+    report.end(ended);
+    report.latency(Latency::of(&polls), "polls");
+    report.polls = Some(polls.snapshot().count());
+    report.first_record_ms = first.map(|first| Latency::millis(first.duration_since(start)));
+    Ok(Some(report))
+}
 
-    let mut facts = Vec::new();
-    if let Some(first) = first {
-        facts.push(("first", format!("after {:.1} ms", first.duration_since(start).as_secs_f64() * 1e3)));
-        let polls = polls.snapshot();
-        facts.push(("latency", format!("{polls} (of a poll)")));
-        let each = records as f64 / polls.count().max(1) as f64;
-        facts.push(("polls", format!("{}, {each:.0} records each", polls.count())));
+/// Why nothing came for so long.
+fn early_end(consumer: &Consumer, ends: &[(TopicPartition, i64)], records: u64) -> String {
+    let patience = PATIENCE.as_secs();
+    let behind =
+        |(partition, end): &(TopicPartition, i64)| !matches!(consumer.position(partition), Ok(at) if at >= *end);
+    // Without a record it has no position yet, and would wait for one.
+    if records == 0 || ends.iter().any(behind) {
+        format!("nothing came in {patience} s though the topic has more; is the broker still there?")
+    } else {
+        format!("the topic has no more than {records} records; no new ones came in {patience} s")
     }
-    let complete = records == options.count || stop.is_asked();
-    if records < options.count {
-        let why = match trouble {
-            Some(error) => error.to_string(),
-            None if stop.is_asked() => "stopped".to_owned(),
-            None => "no more came in 5 s".to_owned(),
-        };
-        facts.push(("ended", format!("after {records} of {} records: {why}", options.count)));
-    }
-    Ok(Some(Outcome {
-        what: "consumed",
-        topic: format!("from {}", options.topic),
-        records,
-        bytes,
-        elapsed: last.duration_since(start),
-        usage,
-        facts,
-        complete,
-    }))
+}
+
+/// The ends of those partitions that hold something.
+fn ends(config: &Config, partitions: &[TopicPartition]) -> Result<Vec<(TopicPartition, i64)>> {
+    let mut scout = Consumer::connect(config)?;
+    scout.assign(partitions)?;
+    let positions = |scout: &Consumer| partitions.iter().map(|place| scout.position(place)).collect::<Result<Vec<_>>>();
+    scout.seek_to_end(&[])?;
+    let ends = positions(&scout)?;
+    scout.seek_to_beginning(&[])?;
+    let beginnings = positions(&scout)?;
+    scout.close(Duration::from_secs(5))?;
+    let held = partitions.iter().zip(ends).zip(beginnings).filter(|((_, end), beginning)| end > beginning);
+    Ok(held.map(|((partition, end), _)| (partition.clone(), end)).collect())
 }

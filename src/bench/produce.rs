@@ -1,64 +1,45 @@
 //! `krs bench produce`.
 //!
-//! Latency is measured from handing over to acknowledgement, on the first record of each batch: the one that waited
-//! longest. Its moment travels in the value's first 8 bytes, so there is none with a smaller `size`, and it is taken for
-//! every 16th record, so that the clock does not become part of what is measured.
+//! Latency is that from handing over to acknowledgement, with a rate from the moment the record was due. It is taken of
+//! one record in 100 µs at most, so that the clock does not become part of what is measured; without a rate the clock,
+//! the stop and failures are looked at with every 16th record.
+//!
+//! The run ends with the first record that is not delivered: what is measured after that is not what was asked for.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::pace::{Pace, Watch};
 use super::progress::Progress;
+use super::report::{Latency, Report};
+use super::tally::Tally;
 use super::usage::Usage;
-use super::{Options, Outcome};
+use super::values::Values;
+use super::{Limit, MESSAGE_TIMEOUT, Options, STOPPED};
 use crate::service::{Stop, topic};
-use crate::stats::{Counter, Histogram};
-use crate::{DeliveredBatch, Error, Producer, Record, Result};
+use crate::{Error, ErrorKind, Producer, Record, Result, Scope};
 
-/// Records between two looks at the clock and the stop.
+/// Records between two looks at the clock, the stop and failures.
 const STRIDE: u64 = 16;
 
-struct Acknowledged {
-    start: Instant,
-    records: Arc<Counter>,
-    failed: Counter,
-    batches: Counter,
-    latency: Histogram,
-    first_failure: std::sync::OnceLock<Error>,
-}
+/// From one record whose latency is taken to the next, at least.
+const SAMPLE: Duration = Duration::from_micros(100);
 
-impl Acknowledged {
-    fn note(&self, batch: &DeliveredBatch<'_>) {
-        if let Err(error) = batch.outcome() {
-            self.failed.add(batch.len() as u64);
-            let _ = self.first_failure.set(error.clone());
-            return;
-        }
-        self.records.add(batch.len() as u64);
-        self.batches.add(1);
-        let first = batch.records().next().and_then(|record| record.value());
-        if let Some(stamp) = first.and_then(|value| value.first_chunk()) {
-            let now = u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX);
-            self.latency.record_micros(now.saturating_sub(u64::from_le_bytes(*stamp)));
-        }
-    }
-}
+/// The warm-up takes no longer than this, unless that was asked for.
+const WARM_UP: Duration = Duration::from_secs(1);
+
+/// Behind what the messages may take: what `flush` itself takes.
+const GRACE: Duration = Duration::from_millis(200);
 
 /// Measures; `None` if the stop was asked for before anything was sent.
-pub(super) fn run(options: &Options, stop: &Stop) -> Result<Option<Outcome>> {
-    let message_timeout = options.config.producer()?.message_timeout;
-    if !topic::ensure(&options.config, &options.topic, options.partitions, options.replication_factor, stop, "bench")? {
+pub(super) fn run(options: &Options, stop: &Stop) -> Result<Option<Report>> {
+    let config = options.config.clone().only(Scope::Producer).default_to("message.timeout.ms", MESSAGE_TIMEOUT)?;
+    let patience = config.producer()?.message_timeout + GRACE;
+    if !topic::ensure(&config, &options.topic, options.partitions, options.replication_factor, stop, "bench")? {
         return Ok(None);
     }
-    let done = Arc::new(Counter::default());
-    let acknowledged = Arc::new(Acknowledged {
-        start: Instant::now(),
-        records: Arc::clone(&done),
-        failed: Counter::default(),
-        batches: Counter::default(),
-        latency: Histogram::new(),
-        first_failure: std::sync::OnceLock::new(),
-    });
-    let (config, topic, note) = (options.config.clone(), options.topic.clone(), Arc::clone(&acknowledged));
+    let tally = Tally::new();
+    let (topic, note) = (options.topic.clone(), Arc::clone(&tally));
     let producer = stop.unless_asked("connecting", move || {
         let producer = Producer::connect_with(&config, move |batch| note.note(batch))?;
         // Finding the partitions is no part of what is measured.
@@ -66,93 +47,181 @@ pub(super) fn run(options: &Options, stop: &Stop) -> Result<Option<Outcome>> {
         Ok(producer)
     })?;
     let Some(producer) = producer else { return Ok(None) };
+    let values = Values::new(options.size);
+    let sending = Sending { options, producer: &producer, values: &values, tally: &tally, stop };
 
-    let progress = Progress::start(&done, options.count);
+    sending.until(warm_up(options))?;
+    let flushed = producer.flush(tally.patience(patience));
+    if let Some(error) = tally.failure().cloned().or(flushed.err()) {
+        return Err(error);
+    }
+    tally.measure();
+    let retried = producer.counters().retried_batches;
+    let progress = Progress::start(&tally.records, options.limit);
     let before = Usage::now();
     let start = Instant::now();
-    let (sent, failure) = send_all(options, &producer, &acknowledged, stop);
-    let retries = producer.counters().retried_batches;
-    let closed = producer.close(message_timeout + Duration::from_millis(200));
-    let elapsed = start.elapsed();
+    sending.until(options.limit.into())?;
+    let flushed = producer.flush(tally.patience(patience));
     let usage = Usage::now().zip(before).map(|(after, before)| after.since(before));
     drop(progress);
+    let retried = producer.counters().retried_batches - retried;
+    // What is given up now is counted as failed.
+    let closed = producer.close(GRACE);
 
+    let failure = tally.failure().cloned().or(flushed.err()).or(closed.err());
+    let records = tally.records.get();
     if let Some(error) = &failure
-        && done.get() == 0
+        && records == 0
     {
         return Err(error.clone());
     }
-    let (records, batches) = (done.get(), acknowledged.batches.get());
-    let mut facts = Vec::new();
-    let latency = acknowledged.latency.snapshot();
-    if latency.count() > 0 && options.size >= size_of::<u64>() {
-        facts.push(("acks", format!("{latency} (first record of each batch)")));
-    }
-    facts.push((
-        "batches",
-        format!("{batches}, {:.0} records each, {retries} sent again", records as f64 / batches.max(1) as f64),
-    ));
-    if sent < options.count {
-        facts.push(("stopped", format!("after {sent} of {} records", options.count)));
-    }
-    let failed = acknowledged.failed.get();
-    if let Some(error) = failure.or_else(|| acknowledged.first_failure.get().cloned()).or(closed.err()) {
-        facts.push(("failed", format!("{failed} records; {error}")));
-    }
-    let complete = records == sent;
-    Ok(Some(Outcome {
-        what: "produced",
-        topic: format!("to {}", options.topic),
-        records,
-        bytes: records * options.size as u64,
-        elapsed,
-        usage,
-        facts,
-        complete,
-    }))
+    let ended = failure.map(|error| error.to_string()).or_else(|| stop.is_asked().then(|| STOPPED.to_owned()));
+    let mut report = Report::new(options, records, records * options.size as u64, tally.elapsed_since(start), usage);
+    report.end(ended);
+    report.warmup_records = tally.warm_up.get();
+    report.failed = tally.failed.get();
+    report.latency(Latency::of(&tally.latency), "records, at most one in 0.1 ms, to their acknowledgement");
+    report.batches = Some(tally.batches.get());
+    report.retried_batches = Some(retried);
+    Ok(Some(report))
 }
 
-/// Returns how many records the producer took, and why not all of them.
-fn send_all(options: &Options, producer: &Producer, acknowledged: &Acknowledged, stop: &Stop) -> (u64, Option<Error>) {
-    let mut value: Vec<u8> = filler(options.size);
-    for sent in 0..options.count {
-        if sent % STRIDE == 0 {
-            if stop.is_asked() {
-                return (sent, None);
-            }
-            let stamp = u64::try_from(acknowledged.start.elapsed().as_micros()).unwrap_or(u64::MAX);
-            if let Some(place) = value.first_chunk_mut() {
-                *place = stamp.to_le_bytes();
-            }
-        }
-        if let Err(error) = producer.send(Record::to(&options.topic).value(&value)) {
-            return (sent, Some(error));
+/// How far to send; whichever comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Bounds {
+    count: u64,
+    time: Option<Duration>,
+}
+
+impl From<Limit> for Bounds {
+    fn from(limit: Limit) -> Self {
+        match limit {
+            Limit::Count(count) => Self { count, time: None },
+            Limit::Time(time) => Self { count: u64::MAX, time: Some(time) },
         }
     }
-    (options.count, None)
 }
 
-/// Bytes that do not compress well, the same in every run (xorshift64).
-fn filler(size: usize) -> Vec<u8> {
-    let mut state = 0x9E37_79B9_7F4A_7C15u64;
-    let bytes = std::iter::repeat_with(|| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 32) as u8
-    });
-    bytes.take(size).collect()
+/// A twentieth of what is measured.
+fn warm_up(options: &Options) -> Bounds {
+    match (options.warm_up, options.limit) {
+        (Some(time), _) => Bounds { count: if time.is_zero() { 0 } else { u64::MAX }, time: Some(time) },
+        (None, Limit::Count(count)) => Bounds { count: count / 20, time: Some(WARM_UP) },
+        (None, Limit::Time(time)) => Bounds { count: u64::MAX, time: Some((time / 20).min(WARM_UP)) },
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// What the threads that send share.
+#[derive(Clone, Copy)]
+struct Sending<'a> {
+    options: &'a Options,
+    producer: &'a Producer,
+    values: &'a Values,
+    tally: &'a Arc<Tally>,
+    stop: &'a Stop,
+}
 
-    #[test]
-    fn the_filler_is_the_same_in_every_run_and_not_uniform() {
-        assert_eq!(filler(100), filler(100));
-        assert_eq!(filler(0), b"");
-        let distinct: std::collections::HashSet<u8> = filler(1000).into_iter().collect();
-        assert!(distinct.len() > 200);
+impl Sending<'_> {
+    /// Sends until a bound is reached, the stop is asked for or something fails, which the tally then knows.
+    fn until(&self, bounds: Bounds) -> Result<()> {
+        let start = Instant::now();
+        if self.options.producers == 1 {
+            self.part(0, start, bounds);
+            return Ok(());
+        }
+        std::thread::scope(|scope| {
+            for nth in 0..self.options.producers {
+                let thread = std::thread::Builder::new().name(format!("bench-{nth}"));
+                let spawned = thread.spawn_scoped(scope, move || self.part(nth, start, bounds));
+                if let Err(error) = spawned {
+                    let error = Error::new(ErrorKind::Io, format!("cannot start {} threads: {error}", nth + 1));
+                    // The threads that run see it and end.
+                    self.tally.fail(error.clone());
+                    return Err(error);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// What one thread sends: every nth record, so that they take turns.
+    fn part(&self, nth: u32, start: Instant, bounds: Bounds) {
+        let step = u64::from(self.options.producers);
+        let until = bounds.time.and_then(|time| start.checked_add(time));
+        let sent = match self.options.rate {
+            None => {
+                let count = (bounds.count.saturating_sub(u64::from(nth))).div_ceil(step);
+                self.as_fast_as_it_can(nth, count, until)
+            }
+            Some(rate) => {
+                let pace = Pace::new(rate);
+                let count = bounds.time.map_or(bounds.count, |time| bounds.count.min(pace.within(time)));
+                self.paced(nth, pace, start, count, until)
+            }
+        };
+        if let Err(error) = sent {
+            self.tally.fail(error);
+        }
+    }
+
+    fn as_fast_as_it_can(&self, nth: u32, count: u64, until: Option<Instant>) -> Result<()> {
+        let at_once = u64::from(self.options.at_once);
+        let mut records = self.values.from(nth as usize).map(|value| Record::to(&self.options.topic).value(value));
+        let mut together = Vec::with_capacity(self.options.at_once as usize);
+        let (mut left, mut sample) = (count, None);
+        while left > 0 {
+            if self.stop.is_asked() || self.tally.failure().is_some() {
+                break;
+            }
+            let now = Instant::now();
+            if until.is_some_and(|until| now >= until) {
+                break;
+            }
+            let mut stride = left.min(at_once.max(STRIDE)) as usize;
+            left -= stride as u64;
+            if sample.is_none_or(|sample| now >= sample)
+                && let Some(record) = records.next()
+            {
+                sample = Some(now + SAMPLE);
+                self.producer.send_with(record, self.tally.timer(now))?;
+                stride -= 1;
+            }
+            let mut stride = records.by_ref().take(stride);
+            if at_once == 1 {
+                stride.try_for_each(|record| self.producer.post(record))?;
+                continue;
+            }
+            loop {
+                together.clear();
+                together.extend(stride.by_ref().take(at_once as usize));
+                if together.is_empty() {
+                    break;
+                }
+                self.producer.post_all(&together)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn paced(&self, nth: u32, pace: Pace, start: Instant, count: u64, until: Option<Instant>) -> Result<()> {
+        let mut sample = start;
+        let mut watch = Watch::new(start);
+        let indexes = (u64::from(nth)..count).step_by(self.options.producers as usize);
+        for (index, value) in indexes.zip(self.values.from(nth as usize)) {
+            let due = start + pace.due(index);
+            let now = watch.wait_until(due, self.stop);
+            let late = until.is_some_and(|until| now >= until);
+            if late || self.stop.is_asked() || self.tally.failure().is_some() {
+                break;
+            }
+            let record = Record::to(&self.options.topic).value(value);
+            if due >= sample {
+                sample = due + SAMPLE;
+                self.producer.send_with(record, self.tally.timer(due))?;
+            } else {
+                self.producer.post(record)?;
+            }
+        }
+        Ok(())
     }
 }

@@ -91,7 +91,7 @@ enum Job {
     #[cfg(feature = "devbroker")]
     Broker(crate::devbroker::Options),
     #[cfg(feature = "bench")]
-    Bench(crate::bench::Options),
+    Bench(crate::bench::Task),
     /// Prints a text on standard output: help, the version, the list of properties.
     Print(String),
 }
@@ -140,7 +140,7 @@ fn start(program: Program, plan: &Plan) -> Result<u8> {
         #[cfg(feature = "devbroker")]
         Job::Broker(options) => crate::service::broker::run(options, &stop).map(|()| 0),
         #[cfg(feature = "bench")]
-        Job::Bench(options) => crate::bench::run(options, &stop),
+        Job::Bench(task) => crate::bench::run(task, &stop),
         Job::Print(text) => Ok(print(program, text)),
     }
 }
@@ -162,7 +162,10 @@ impl Command {
             #[cfg(feature = "devbroker")]
             Self::Demo(_) | Self::Broker(_) => return false,
             #[cfg(feature = "bench")]
-            Self::Bench(typed) => typed.kafka(),
+            Self::Bench(typed) => match typed.kafka() {
+                Some(kafka) => kafka,
+                None => return false,
+            },
         };
         kafka.lists_properties()
     }
@@ -176,7 +179,7 @@ impl Command {
             #[cfg(feature = "devbroker")]
             Self::Broker(typed) => typed.output.format(),
             #[cfg(feature = "bench")]
-            Self::Bench(typed) => typed.output().format(),
+            Self::Bench(typed) => typed.output().map_or(Ok(Format::Text), |output| output.format()),
         }
     }
 
@@ -256,7 +259,7 @@ fn resolve(command: &Command, environment: &Environment) -> Result<Plan> {
             #[cfg(feature = "devbroker")]
             Command::Broker(typed) => Job::Broker(typed.resolve(&resolver)?),
             #[cfg(feature = "bench")]
-            Command::Bench(typed) => Job::Bench(typed.resolve(&resolver)?),
+            Command::Bench(typed) => Job::Bench(typed.resolve(&resolver, format)?),
         }
     };
     Ok(Plan { job, filter, format, warnings: resolver.warnings() })

@@ -51,6 +51,14 @@ impl<'a> Resolver<'a> {
         number(&given, "", (1, most), example).map(|count| Some(count.unsigned_abs()))
     }
 
+    /// A number of bytes, 0 or more.
+    #[cfg(feature = "bench")]
+    pub(super) fn size(&self, source: &Source<'_>, most: i64, example: &str) -> Result<Option<usize>> {
+        let Some(given) = self.given(source)? else { return Ok(None) };
+        let size = number(&given, " of bytes", (0, most), example)?;
+        Ok(usize::try_from(size).ok())
+    }
+
     /// Partitions or replicas: 1 or more, or -1 for what the broker is set to.
     pub(super) fn layout<T: TryFrom<i64>>(
         &self,

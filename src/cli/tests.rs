@@ -381,23 +381,88 @@ fn the_demo_needs_nothing_and_may_end_by_itself() {
 }
 
 #[cfg(feature = "bench")]
+fn bench(words: &[&str]) -> crate::bench::Options {
+    let words = [&["krs", "bench"], words].concat();
+    match plan(&words, &[("KAFKA_TOPIC", "services"), ("KAFKA_BROKERS", "b:1")]).unwrap().job {
+        Job::Bench(crate::bench::Task::Measure(options)) => options,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[cfg(feature = "bench")]
 #[test]
 fn bench_needs_a_topic_and_takes_the_rest_from_its_defaults() {
-    use crate::bench::Mode;
-    let bench =
-        |words: &[&str]| match plan(words, &[("KAFKA_TOPIC", "services"), ("KAFKA_BROKERS", "b:1")]).unwrap().job {
-            Job::Bench(options) => options,
-            other => panic!("{other:?}"),
-        };
-    let options = bench(&["krs", "bench", "produce", "--topic", "t", "-X", "acks=1"]);
-    assert_eq!((options.mode, options.topic.as_str()), (Mode::Produce, "t"));
-    assert_eq!((options.count, options.size, options.partitions, options.replication_factor), (1_000_000, 100, 3, 1));
+    use crate::bench::{Limit, Mode};
+    let options = bench(&["produce", "--topic", "t", "-X", "acks=1"]);
+    assert_eq!((options.mode, options.topic.as_str(), options.json), (Mode::Produce, "t", false));
+    assert_eq!((options.limit, options.rate, options.warm_up), (Limit::Count(1_000_000), None, None));
+    assert_eq!((options.size, options.producers), (100, 1));
+    assert_eq!((options.partitions, options.replication_factor), (3, 1));
     assert_eq!((options.config.get("acks"), options.config.get("bootstrap.servers")), (Some("1"), Some("b:1")));
-    let options = bench(&["krs", "bench", "consume", "-t", "t", "-n", "5"]);
-    assert_eq!((options.mode, options.count), (Mode::Consume, 5));
-    assert_eq!(complaint(&["krs", "bench", "produce"], &[]), "--topic is missing; for example --topic bench");
-    assert!(complaint(&["krs", "bench", "consume", "--size", "5"], &[]).starts_with("--size: no such flag"));
-    assert!(complaint(&["krs", "bench", "prodce"], &[]).contains("did you mean produce?"));
+    let options = bench(&["consume", "-t", "t", "-n", "5", "--json"]);
+    assert_eq!((options.mode, options.limit, options.json), (Mode::Consume, Limit::Count(5), true));
+    let options = bench(&["latency", "-t", "t"]);
+    assert_eq!((options.mode, options.limit), (Mode::Latency, Limit::Time(MS(10_000))));
+    assert_eq!((options.size, options.rate), (100, Some(1000)));
+}
+
+#[cfg(feature = "bench")]
+#[test]
+fn bench_takes_what_its_flags_say() {
+    use crate::bench::{Limit, Task};
+    let words = "produce -t t --for 30s -r 5000 -s 0 --producers 16 --compression lz4 --warm-up 0s --partitions 6 \
+                 --log-format json";
+    let options = bench(&words.split(' ').collect::<Vec<_>>());
+    assert_eq!((options.limit, options.rate, options.warm_up), (Limit::Time(MS(30_000)), Some(5000), Some(MS(0))));
+    assert_eq!((options.size, options.producers, options.partitions, options.json), (0, 16, 6, true));
+    assert_eq!(options.config.get("compression.type"), Some("lz4"));
+    assert_eq!(bench(&["latency", "-t", "t", "-s", "8", "-n", "1"]).size, 8);
+    match plan(&["krs", "bench", "compare", "a.json", "-"], &[]).unwrap().job {
+        Job::Bench(Task::Compare(a, b)) => assert_eq!((a.to_str(), b.to_str()), (Some("a.json"), Some("-"))),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[cfg(feature = "bench")]
+#[test]
+fn bench_refuses_what_it_cannot_measure() {
+    for (words, expected) in [
+        ("produce", "--topic is missing; for example --topic bench"),
+        ("produce -t t --rate 0", "--rate 0: out of range, 1 to 1000000000 is possible; for example --rate 1000"),
+        ("latency -t t --rate 2000000000", "--rate 2000000000: out of range, 1 to 1000000000 is possible"),
+        ("produce -t t --rate 10/s", "--rate 10/s: not a whole number; for example --rate 1000"),
+        ("consume -t t --count 0", "--count 0: out of range, 1 to "),
+        ("consume -t t --for 0s", "--for 0s: there is nothing to measure in no time; for example --for 10s"),
+        ("consume -t t --for 0ms", "--for 0ms: there is nothing to measure in no time; for example --for 10s"),
+        ("produce -t t --for 10", "--for 10: not a time: a whole number and ms, s, m or h; for example --for 10s"),
+        ("produce -t t --for 1s -n 5", "--count and --for both say how much to measure; leave one of them out"),
+        ("produce -t t --producers 0", "--producers 0: out of range, 1 to 1024 is possible; for example --producers 4"),
+        ("produce -t t --at-once 0", "--at-once 0: out of range, 1 to 1024 is possible; for example --at-once 16"),
+        ("produce -t t --at-once 2 --rate 5", "--at-once and --rate contradict each other"),
+        ("latency -t t --at-once 2", "--at-once: no such flag"),
+        ("produce -t t --producers 5000", "--producers 5000: out of range, 1 to 1024 is possible"),
+        ("produce -t t --warm-up x", "--warm-up x: not a time"),
+        ("produce -t t --size -1", "--size -1: out of range"),
+        ("latency -t t --size 0", "--size 0: in each value travels the moment it was due, in 8 bytes; for example"),
+        ("latency -t t --size 7", "--size 7: in each value travels the moment it was due, in 8 bytes; for example"),
+        ("produce -t t --compression rar", "--compression rar: "),
+        ("produce -t t --compression lz4 -X compression.type=zstd", "--compression and -X set the same property"),
+        ("consume -t t -X group.id=g", "-X group.id: bench reads without a group; leave it out"),
+        ("consume -t t -X auto.offset.reset=latest", "-X auto.offset.reset: bench knows where to begin; leave it out"),
+        ("latency -t t -X group.id=g", "-X group.id: bench reads without a group; leave it out"),
+        ("latency -t t -X acks=1 -X enable.idempotence=true", ""),
+        ("consume -t t --size 5", "--size: no such flag"),
+        ("latency -t t --producers 2", "--producers: no such flag"),
+        ("compare a.json", "compare needs two files, 1 given; for example krs bench compare a.json b.json"),
+        ("compare a b c", "compare needs two files, 3 given"),
+        ("compare - -", "-: standard input can be one of the two files, not both"),
+        ("compare -t x a b", "-t: no such flag"),
+        ("prodce", "prodce: no such command; did you mean produce?"),
+    ] {
+        let words: Vec<_> = ["krs", "bench"].into_iter().chain(words.split(' ')).collect();
+        let complaint = complaint(&words, &[]);
+        assert!(complaint.starts_with(expected), "{words:?}: {complaint}");
+    }
 }
 
 proptest! {
@@ -405,7 +470,7 @@ proptest! {
     fn no_word_and_no_variable_panics(
         words in proptest::collection::vec(prop_oneof![
             proptest::collection::vec(any::<u8>(), 0..12),
-            "(-b|-t|-i|-n|-X|--count|--partitions|--topic|send|receive|demo|broker|--for|--listen|--as|bench|produce|consume|[0-9]{1,20}|a=b|--log-format|json)"
+            "(-b|-t|-i|-n|-X|--count|--partitions|--topic|send|receive|demo|broker|--for|--listen|--as|bench|produce|consume|latency|compare|--rate|--size|--json|[0-9]{1,20}|a=b|--log-format|json)"
                 .prop_map(String::into_bytes),
         ], 0..8),
         variables in proptest::collection::vec((

@@ -77,7 +77,11 @@ pub(super) const BENCH_EXAMPLES: &str = "\
 Examples:
   krs bench produce --topic bench --count 1000000 --size 100
   krs bench consume --topic bench --count 1000000
-Kafka properties count as everywhere: -X batch.size=16384, -X acks=1. Ctrl-C ends it early.";
+  krs bench latency --topic latency --rate 1000 --for 10s
+  krs bench produce --topic bench --for 30s --producers 4 --compression lz4 --json >a.json
+  krs bench compare a.json b.json
+Kafka properties count as everywhere: -X batch.size=16384, -X acks=1. What was sent to warm up is not measured.
+Ctrl-C ends it early, and what was measured until then is told. Exit code 1 means that it ended early by itself.";
 
 /// The command line of a service that is a program of its own.
 pub(super) fn standalone<T: Args>(name: &'static str, after_help: String) -> Command {
@@ -86,7 +90,7 @@ pub(super) fn standalone<T: Args>(name: &'static str, after_help: String) -> Com
 
 /// Where the flags and commands are listed that could have been meant: "krs send --help".
 pub(super) fn where_to_ask(program: Program, arguments: &[OsString]) -> String {
-    let commands = ["send", "receive", "demo", "broker", "bench", "produce", "consume"];
+    let commands = ["send", "receive", "demo", "broker", "bench", "produce", "consume", "latency", "compare"];
     let typed = arguments.iter().skip(1).map_while(|argument| commands.iter().find(|command| argument == **command));
     let mut words = vec![program.name()];
     words.extend(typed.filter(|_| program == Program::Krs));
@@ -177,6 +181,10 @@ fn example(flag: &str) -> Option<&'static str> {
         "--stats-interval" => "10000",
         "--log-format" => "json",
         "--for" => "10s",
+        "--rate" | "-r" => "1000",
+        "--producers" => "4",
+        "--compression" => "lz4",
+        "--warm-up" => "1s",
         "--listen" | "-l" => "127.0.0.1:9092",
         "--advertise" => "kafka.local",
         "--as" => "3.9",

@@ -113,6 +113,19 @@ impl Config {
         find(name).and_then(|property| self.entries.get(property.name)).is_some_and(|entry| entry.set)
     }
 
+    /// What the user set, by Kafka's own names, in the order of these.
+    #[cfg(feature = "bench")]
+    pub(crate) fn set_by_user(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.entries.iter().filter(|(_, entry)| entry.set).map(|(name, entry)| (*name, &*entry.text))
+    }
+
+    /// Without what belongs to the other kind of client.
+    #[cfg(feature = "bench")]
+    pub(crate) fn only(mut self, scope: Scope) -> Self {
+        self.entries.retain(|name, _| find(name).is_some_and(|own| [Scope::Common, scope].contains(&own.scope)));
+        self
+    }
+
     fn insert(&mut self, given: Given, name: &str, set: bool) -> Result<()> {
         let text = given.value().trim().to_owned();
         if let Some(property) = find(name) {

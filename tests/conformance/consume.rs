@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use krs::{ErrorKind, Record, TopicPartition};
 
-use crate::support::{LONG, TICK, kafka, numbers, partitions, poll, read, take, unique, until, write};
+use crate::support::{Entry, LONG, TICK, kafka, numbers, partitions, poll, read, take, unique, until, write};
 use crate::wire::{Batch, Topic, Wire};
 
 #[test]
@@ -220,5 +220,58 @@ fn a_topic_that_appears_later_is_read_from_its_first_record() {
         let own = entries.iter().filter(|entry| entry.partition == partition);
         assert!(own.map(|entry| entry.number()).eq(0..10));
     }
+    consumer.close(LONG).unwrap();
+}
+
+/// Ten megabytes that travel as next to nothing, where half a megabyte may wait: a fetcher unfolds them as they are taken,
+/// and nothing that happens meanwhile makes it stand still, skip or repeat.
+#[test]
+#[cfg(feature = "compression")]
+fn a_backlog_that_unfolds_to_far_more_than_the_buffer_is_read_whole() {
+    let topic = unique("unfolds");
+    kafka().create(&topic, 2);
+    let producer = kafka().producer(&[("compression.type", "lz4"), ("batch.size", "200000"), ("linger.ms", "50")]);
+    let filler = "x".repeat(20_000);
+    for number in 0..500 {
+        let record = Record::to(&topic).partition(number % 2).key(&filler);
+        producer.post(record.value(&number.to_string())).unwrap();
+    }
+    producer.close(LONG).unwrap();
+
+    let both = partitions(&topic, 2);
+    let bounds = [("queued.max.messages.kbytes", "500"), ("max.poll.records", "7")];
+    let mut consumer = kafka().reader(&both, &bounds);
+    let of = |entries: &[Entry], partition: i32| {
+        numbers(&entries.iter().filter(|entry| entry.partition == partition).cloned().collect::<Vec<_>>())
+    };
+    let all = |partition: i32| Vec::from_iter((i64::from(partition)..500).step_by(2));
+
+    let mut entries = take(&mut consumer, 30);
+    // What is paused must not keep the other from coming.
+    consumer.pause(&both[..1]).unwrap();
+    until("the other partition", || {
+        entries.extend(poll(&mut consumer));
+        (of(&entries, 1).len() == 250).then_some(())
+    });
+    consumer.resume(&both[..1]).unwrap();
+    until("the rest", || {
+        // A pause of everything is no reason to lose anything either.
+        consumer.pause(&both).unwrap();
+        consumer.resume(&both).unwrap();
+        entries.extend(poll(&mut consumer));
+        (entries.len() >= 500).then_some(())
+    });
+    assert_eq!([of(&entries, 0), of(&entries, 1)], [all(0), all(1)]);
+
+    consumer.seek_to_beginning(&[]).unwrap();
+    take(&mut consumer, 30);
+    consumer.seek(&both[1], 100).unwrap();
+    consumer.seek_to_end(&both[..1]).unwrap();
+    assert_eq!(consumer.position(&both[0]).unwrap(), 250, "an end is asked for while the fetcher waits");
+    let again = take(&mut consumer, 150);
+    assert_eq!(of(&again, 1), all(1)[100..]);
+
+    consumer.seek_to_beginning(&[]).unwrap();
+    take(&mut consumer, 30);
     consumer.close(LONG).unwrap();
 }

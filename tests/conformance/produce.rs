@@ -30,6 +30,67 @@ fn each_acks_setting_writes_every_record_once_and_in_order() {
     reader.close(LONG).unwrap();
 }
 
+#[test]
+fn records_posted_without_handles_one_by_one_or_together_keep_their_order() {
+    let topic = unique("posted");
+    kafka().create(&topic, 1);
+    // Batches fill up in the middle of what is handed over together.
+    let producer = kafka().producer(&[("batch.size", "2000"), ("linger.ms", "5")]);
+    let values: Vec<String> = (0..2000).map(|number| number.to_string()).collect();
+    let records: Vec<_> = values.iter().map(|value| Record::to(&topic).value(value)).collect();
+    let (single, mut together) = records.split_at(100);
+    single.iter().for_each(|record| producer.post(record.clone()).unwrap());
+    for size in [0, 1, 2, 63, 64, 65, 66, 500, 5000] {
+        let (now, later) = together.split_at(together.len().min(size));
+        producer.post_all(now).unwrap();
+        together = later;
+    }
+    assert!(together.is_empty());
+    producer.flush(LONG).unwrap();
+    let counters = producer.counters();
+    assert_eq!((counters.acknowledged, counters.failed), (2000, 0));
+    producer.close(LONG).unwrap();
+    assert_eq!(numbers(&read(&topic, 1)), Vec::from_iter(0..2000));
+}
+
+#[test]
+fn records_posted_together_go_each_to_its_own_place_up_to_the_first_that_cannot() {
+    let topics = [unique("mixed-a"), unique("mixed-b")];
+    topics.iter().for_each(|topic| kafka().create(topic, 2));
+    let producer = kafka().producer(&[]);
+    let values: Vec<String> = (0..100).map(|number| number.to_string()).collect();
+    let mut records: Vec<_> = (0..100)
+        .map(|number| Record::to(&topics[number / 3 % 2]).partition(number as i32 / 7 % 2).value(&values[number]))
+        .collect();
+    producer.post_all(&records).unwrap();
+    records[60] = Record::to(&topics[0]).partition(2).value("nowhere");
+    let refused = producer.post_all(&records).unwrap_err();
+    assert_eq!((refused.taken, refused.error.kind()), (60, ErrorKind::Config));
+    producer.close(LONG).unwrap();
+    for (at, topic) in topics.iter().enumerate() {
+        for partition in 0..2 {
+            let here = |number: &i64| (number / 3 % 2, number / 7 % 2) == (at as i64, partition);
+            let expected: Vec<i64> = (0..100).chain(0..60).filter(here).collect();
+            let entries = read(topic, 2).into_iter().filter(|entry| i64::from(entry.partition) == partition);
+            assert_eq!(numbers(&entries.collect::<Vec<_>>()), expected, "{topic}-{partition}");
+        }
+    }
+}
+
+#[test]
+fn records_posted_together_take_their_turns_round_robin() {
+    let topic = unique("turns");
+    kafka().create(&topic, 3);
+    let producer = kafka().producer(&[("partitioner.class", "RoundRobinPartitioner")]);
+    let values: Vec<String> = (0..30).map(|number| number.to_string()).collect();
+    let records: Vec<_> = values.iter().map(|value| Record::to(&topic).value(value)).collect();
+    producer.post_all(&records).unwrap();
+    producer.close(LONG).unwrap();
+    let entries = read(&topic, 3);
+    let in_partition = |partition| entries.iter().filter(|entry| entry.partition == partition).count();
+    assert_eq!([0, 1, 2].map(in_partition), [10; 3]);
+}
+
 /// The broker keeps a batch as it came: the log has the codec that the producer chose.
 #[test]
 fn records_of_each_codec_are_stored_in_it_and_come_back() {

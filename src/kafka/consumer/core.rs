@@ -337,7 +337,8 @@ impl Core {
                 }
             }
             let mut taken = self.buffer.take(max, &mut self.assignment);
-            // A fetcher that waits for room has more than half of its share in the buffer; see `plan`.
+            // A fetcher that waits for room has more than half of its share in the buffer, see `plan`, or waits until
+            // there is nothing left of what it brought, see `room`.
             let enough = shared.settings.prefetch_bytes / (16 * self.leaders.max(1));
             if self.idle_fetchers > 0 && self.buffer.freed(enough) {
                 shared.fetch.notify_all();

@@ -58,6 +58,8 @@ pub(super) struct FetchBuffer {
     freed: usize,
     /// The last [`take`](Self::take) left nothing but what is paused.
     drained: bool,
+    /// A partition's last entry was handed over since [`freed`](Self::freed) last said so.
+    emptied: bool,
 }
 
 impl Item {
@@ -113,11 +115,12 @@ impl FetchBuffer {
     }
 
     /// Whether so much was handed over since it last said so that fetchers may have room again: at least `enough` bytes,
-    /// or all there was that is not paused. What is paused gives way then.
+    /// all there was of a partition, or all there was that is not paused. What is paused gives way then.
     pub fn freed(&mut self, enough: usize) -> bool {
-        let freed = self.freed > 0 && (self.freed >= enough || self.drained);
+        let freed = self.freed > 0 && (self.freed >= enough || self.drained || self.emptied);
         if freed {
             self.freed = 0;
+            self.emptied = false;
         }
         freed
     }
@@ -146,6 +149,7 @@ impl FetchBuffer {
             self.freed += (before - queue.bytes).max(1);
             if queue.items.is_empty() {
                 self.queues.remove(&partition);
+                self.emptied = true;
             } else if taken.count < max && taken.event.is_none() {
                 // It stopped before an event: that is the first thing of the next call.
                 self.turns.push_front(partition);

@@ -1,14 +1,17 @@
 //! One thread per leader: asks it where its logs begin and end, and for records, ahead of `poll`.
 //!
 //! As soon as an answer's batch headers tell where the next fetch starts, the next request goes out; only then are
-//! checksums computed and records decompressed and validated, so that the broker works meanwhile. What to ask is
+//! checksums computed and records decompressed and validated, so that the broker works meanwhile. With a small answer it
+//! is the other way round: its records are not to wait for a system call. What to ask is
 //! decided in `fetching.rs`, and so is what an answer means.
 
 use std::time::{Duration, Instant};
 
-use super::core::Shared;
-use super::fetching::{Answer, Asked, Plan, Work, prepare, scan};
+use super::core::{Core, Shared};
+use super::fetch_buffer::Item;
+use super::fetching::{Answer, Asked, Plan, Unprepared, Work, scan, unfolded_at_once};
 use super::offsets::LogEnd;
+use super::spares::Spares;
 use crate::clock::{Backoff, Deadline};
 use crate::kafka::config::ConsumerSettings;
 use crate::kafka::error::{Error, ErrorKind, Result};
@@ -19,6 +22,8 @@ use crate::kafka::protocol::messages::{
 
 /// A fetcher whose broker has led nothing of ours for this long ends.
 const IDLE: Duration = Duration::from_secs(30);
+/// An answer of up to so many bytes is handed over within microseconds.
+const SMALL: usize = 16 << 10;
 /// A refusal that only an administrator can lift is tried again after this long.
 const REFUSED_RETRY: Duration = Duration::from_secs(10);
 
@@ -27,7 +32,11 @@ pub(super) fn run(shared: &Shared, node: i32, closer: &Closer) {
     let client = &shared.settings.client;
     let backoff = Backoff::new(client.reconnect_backoff, client.reconnect_backoff_max);
     let failures = Failures { backoff, complained: false };
-    let mut fetcher = Fetcher { shared, node, closer, connection: None, in_flight: None, not_before: None, failures };
+    // As much again as may wait in the buffer, for what was handed over.
+    let share = shared.settings.prefetch_bytes / shared.lock().leaders.max(1);
+    let spares = Spares::new(share.saturating_mul(2));
+    let mut fetcher =
+        Fetcher { shared, node, closer, connection: None, in_flight: None, not_before: None, failures, spares };
     while let Some(work) = fetcher.wait_for_work() {
         if let Err(error) = fetcher.follow(work) {
             fetcher.give_back();
@@ -77,6 +86,8 @@ struct Fetcher<'a> {
     /// Nothing is sent before this moment.
     not_before: Option<Instant>,
     failures: Failures,
+    /// For what is decompressed.
+    spares: Spares,
 }
 
 impl Fetcher<'_> {
@@ -154,14 +165,9 @@ impl Fetcher<'_> {
 
         let mut core = self.shared.lock();
         let refresh = core.note(self.node, &answers, now, &self.shared.settings);
-        let next = if self.not_before.is_some_and(|moment| now < moment) {
-            None
-        } else {
-            match core.plan(self.node, pending, now, &self.shared.settings) {
-                Plan::Do(Work::Fetch { asked, max_bytes }) => Some((asked, max_bytes)),
-                _ => None,
-            }
-        };
+        // Few records are handed over before the next request takes its time, many while the broker works on it.
+        let small = pending <= SMALL;
+        let next = if small { None } else { self.next_fetch(&mut core, pending, now) };
         drop(core);
         if answers.iter().any(Answer::is_refusal) {
             self.shared.app.notify_all();
@@ -169,29 +175,90 @@ impl Fetcher<'_> {
         if refresh {
             self.shared.cluster.request_refresh();
         }
-        let sent = next.map_or(Ok(()), |(asked, max_bytes)| self.send(asked, max_bytes));
+        if small {
+            // The log is nearly read up: large buffers have had their time.
+            self.spares.release(SMALL);
+            self.publish(answers);
+            let next = self.next_fetch(&mut self.shared.lock(), 0, now);
+            return self.send_next(next);
+        }
+        let sent = self.send_next(next);
+        if sent.is_err() {
+            // Handing over may have to wait; others need not wait for it.
+            self.give_back();
+        }
         self.publish(answers);
         sent
     }
 
-    fn publish(&self, answers: Vec<Answer>) {
-        let settings = &self.shared.settings;
-        let mut prepared = Vec::with_capacity(answers.len());
-        for answer in answers {
-            prepared.extend(prepare(answer, settings.check_crcs));
+    /// What to ask for next, if anything; `pending` bytes are not in the buffer yet.
+    fn next_fetch(&self, core: &mut Core, pending: usize, now: Instant) -> Option<(Vec<Asked>, i32)> {
+        if self.not_before.is_some_and(|moment| now < moment) {
+            return None;
         }
+        match core.plan(self.node, pending, now, &self.shared.settings) {
+            Plan::Do(Work::Fetch { asked, max_bytes }) => Some((asked, max_bytes)),
+            _ => None,
+        }
+    }
+
+    fn send_next(&mut self, next: Option<(Vec<Asked>, i32)>) -> Result<()> {
+        next.map_or(Ok(()), |(asked, max_bytes)| self.send(asked, max_bytes))
+    }
+
+    fn publish(&mut self, answers: Vec<Answer>) {
+        let check_crcs = self.shared.settings.check_crcs;
+        let mut prepared = Vec::with_capacity(answers.len());
+        let at_once = unfolded_at_once(&self.shared.settings);
+        let mut room = at_once;
+        for mut rest in answers.into_iter().filter_map(Unprepared::of) {
+            loop {
+                let items = rest.prepare(check_crcs, &mut room, &mut self.spares);
+                let done = rest.is_done();
+                prepared.push((rest.asked.clone(), items, done));
+                if done {
+                    break;
+                }
+                self.hand_over(&mut prepared);
+                if !self.wait_for_room(&rest.asked) {
+                    break;
+                }
+                room = at_once;
+            }
+        }
+        self.hand_over(&mut prepared);
+    }
+
+    fn hand_over(&self, prepared: &mut Vec<(Asked, Vec<Item>, bool)>) {
         if prepared.is_empty() {
             return;
         }
         let mut core = self.shared.lock();
         let mut news = false;
-        for (asked, items) in prepared {
-            news |= core.publish(self.node, &asked, items);
+        for (asked, items, last) in prepared.drain(..) {
+            news |= core.publish(self.node, &asked, items, last);
         }
         drop(core);
         if news {
             self.shared.app.notify_all();
         }
+    }
+
+    /// Waits until more may be decompressed; false when nobody wants it any more.
+    fn wait_for_room(&self, asked: &Asked) -> bool {
+        let mut core = self.shared.lock();
+        while !core.closed {
+            match core.room(self.node, asked, Instant::now(), &self.shared.settings) {
+                None => return false,
+                Some(true) => return true,
+                Some(false) => {
+                    core.idle_fetchers += 1;
+                    core = self.shared.sleep(&self.shared.fetch, core, None);
+                    core.idle_fetchers -= 1;
+                }
+            }
+        }
+        false
     }
 
     fn list(&mut self, asked: Vec<(Asked, LogEnd)>) -> Result<()> {

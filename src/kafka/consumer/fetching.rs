@@ -2,7 +2,8 @@
 //!
 //! A fetch passes through here three times: [`Core::plan`] chooses partitions and remembers that they are asked for;
 //! [`scan`] and [`Core::note`] read batch headers and take over where to go on, so that the next request can leave;
-//! [`prepare`] does the expensive checks without the lock, and [`Core::publish`] hands the records to `poll`.
+//! [`Unprepared::prepare`] does the expensive checks without the lock, and [`Core::publish`] hands the records to `poll`.
+//! Compressed batches unfold to any size, so they wait in between for room in the buffer ([`Core::room`]).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use super::core::Core;
 use super::fetch_buffer::{Event, Item};
 use super::offsets::{LogEnd, Position};
+use super::spares::Spares;
 use super::subscription::{Epoch, TopicPartition};
 use crate::kafka::config::ConsumerSettings;
 use crate::kafka::error::{Error, ErrorKind, Result};
@@ -22,6 +24,11 @@ use crate::kafka::record::walk::Cursor;
 
 /// A refusal that only an administrator can lift is tried again after this long.
 const REFUSED_RETRY: Duration = Duration::from_secs(10);
+
+/// So much is decompressed, give or take a batch, before it is asked again whether there is room.
+pub(super) fn unfolded_at_once(settings: &ConsumerSettings) -> usize {
+    settings.prefetch_bytes.min(1 << 20)
+}
 
 /// A partition as it stood when the broker was asked.
 #[derive(Clone, Debug)]
@@ -156,13 +163,16 @@ impl Core {
         if pending > 0 || from_node.is_empty() || !from_node.iter().all(|partition| paused(self, partition)) {
             return false;
         }
-        for partition in from_node {
-            self.buffer.remove(&partition);
-            if let Some(position) = self.assignment.get(&partition).map(|held| held.position) {
-                self.assignment.relocate(&partition, position);
-            }
-        }
+        from_node.iter().for_each(|partition| self.give_way(partition));
         true
+    }
+
+    /// Drops what is buffered of a partition, and fetches it again when its turn comes.
+    fn give_way(&mut self, partition: &TopicPartition) {
+        self.buffer.remove(partition);
+        if let Some(position) = self.assignment.get(partition).map(|held| held.position) {
+            self.assignment.relocate(partition, position);
+        }
     }
 
     /// Takes over from answers where to fetch on, before their records are looked at. Returns true if metadata is out
@@ -261,10 +271,37 @@ impl Core {
         true
     }
 
-    /// Puts records into the buffer, unless their time is over. Returns whether `poll` has something to see.
-    pub fn publish(&mut self, node: i32, asked: &Asked, items: Vec<Item>) -> bool {
+    /// Whether there is room to unfold more of an answer from `node`; None when nobody wants it any more.
+    pub fn room(&mut self, node: i32, asked: &Asked, now: Instant, settings: &ConsumerSettings) -> Option<bool> {
+        let paused = self.assignment.current(&asked.partition, asked.epoch)?.paused;
+        let share = settings.prefetch_bytes / self.leaders.max(1);
+        let buffered = self.buffer.bytes_from(node);
+        if buffered == 0 || buffered + unfolded_at_once(settings) <= share {
+            return Some(true);
+        }
+        let askable = || self.assignment.iter().filter(|(_, held)| held.askable(node, now));
+        // Somebody waits for an end of the log, which this fetcher is to ask for.
+        if askable().any(|(_, held)| matches!(held.position, Position::End(_))) {
+            return Some(true);
+        }
+        if !paused {
+            return Some(self.drop_paused(node, 0));
+        }
+        // What is paused gives way only to those that have nothing left.
+        if askable().any(|(partition, held)| !held.paused && self.buffer.bytes(partition) == 0) {
+            self.give_way(&asked.partition);
+            return None;
+        }
+        Some(false)
+    }
+
+    /// Puts records into the buffer, unless their time is over; `last` are the last ones of the answer. Returns whether
+    /// `poll` has something to see.
+    pub fn publish(&mut self, node: i32, asked: &Asked, items: Vec<Item>, last: bool) -> bool {
         let Some(held) = self.assignment.current(&asked.partition, asked.epoch) else { return false };
-        held.release();
+        if last {
+            held.release();
+        }
         if held.ended || items.is_empty() {
             return false;
         }
@@ -387,34 +424,56 @@ fn read_headers(asked: &Asked, records: &Bytes) -> Outcome {
     Outcome::Batches { batches: found, next, bytes, failure }
 }
 
-/// Checks the batches of an answer, decompresses and validates them. What is wrong comes last, behind what is right.
-/// None for an answer that brings no batches.
-pub(super) fn prepare(answer: Answer, check_crcs: bool) -> Option<(Asked, Vec<Item>)> {
-    let Outcome::Batches { batches, failure, .. } = answer.outcome else { return None };
-    let items = prepare_batches(&answer.asked, batches, failure, check_crcs);
-    Some((answer.asked, items))
+/// The batches of an answer that nobody has looked into.
+#[derive(Debug)]
+pub(super) struct Unprepared {
+    pub asked: Asked,
+    batches: std::vec::IntoIter<Batch>,
+    /// What is wrong behind them.
+    failure: Option<Error>,
 }
 
-fn prepare_batches(asked: &Asked, batches: Vec<Batch>, failure: Option<Error>, check_crcs: bool) -> Vec<Item> {
-    let mut items = Vec::with_capacity(batches.len() + 1);
-    for batch in batches {
-        match prepare_batch(asked, batch, check_crcs) {
-            Ok(item) => items.push(item),
-            Err(error) => {
-                items.push(failed(asked, error));
+impl Unprepared {
+    /// None for an answer that brings no batches.
+    pub fn of(answer: Answer) -> Option<Self> {
+        let Outcome::Batches { batches, failure, .. } = answer.outcome else { return None };
+        Some(Self { asked: answer.asked, batches: batches.into_iter(), failure })
+    }
+
+    /// Checks batches, decompresses and validates them, all of them or until what was compressed takes more than
+    /// `room`, which shrinks by it. What is wrong comes last, behind what is right.
+    pub fn prepare(&mut self, check_crcs: bool, room: &mut usize, spares: &mut Spares) -> Vec<Item> {
+        let mut items = Vec::with_capacity(self.batches.len() + 1);
+        while let Some(batch) = self.batches.as_slice().first() {
+            if batch.is_compressed() && *room == 0 {
                 return items;
             }
+            let Some(batch) = self.batches.next() else { break };
+            match prepare_batch(&self.asked, batch, check_crcs, room, spares) {
+                Ok(item) => items.push(item),
+                Err(error) => {
+                    self.batches = Vec::new().into_iter();
+                    self.failure = None;
+                    items.push(failed(&self.asked, error));
+                    return items;
+                }
+            }
         }
+        items.extend(self.failure.take().map(|error| failed(&self.asked, error)));
+        items
     }
-    items.extend(failure.map(|error| failed(asked, error)));
-    items
+
+    /// Whether nothing is left of it.
+    pub fn is_done(&self) -> bool {
+        self.batches.as_slice().is_empty()
+    }
 }
 
 fn failed(asked: &Asked, error: Error) -> Item {
     Item::End(Event::Failed(place(error, asked)))
 }
 
-fn prepare_batch(asked: &Asked, batch: Batch, check_crcs: bool) -> Result<Item> {
+fn prepare_batch(asked: &Asked, batch: Batch, check_crcs: bool, room: &mut usize, spares: &mut Spares) -> Result<Item> {
     if check_crcs {
         batch.check_crc()?;
     }
@@ -422,7 +481,15 @@ fn prepare_batch(asked: &Asked, batch: Batch, check_crcs: bool) -> Result<Item> 
     if batch.is_control() || batch.count() == 0 {
         return Ok(gap);
     }
-    let batch = batch.decompress(Limits::default())?;
+    let batch = if batch.is_compressed() {
+        let unfolded = batch.decompress_into(Limits::default(), || spares.take())?;
+        spares.keep(&unfolded);
+        *room = room.saturating_sub(unfolded.size());
+        // What a codec asked room for may be far more than it then took.
+        unfolded.trimmed()
+    } else {
+        batch
+    };
     batch.validate()?;
     let cursor = if batch.base_offset() < asked.offset { batch.seek(asked.offset) } else { Cursor::default() };
     match batch.count() - cursor.taken() {

@@ -49,7 +49,7 @@ impl Records {
 
     /// The records.
     pub fn iter(&self) -> RecordsIter<'_> {
-        RecordsIter { runs: self.runs.iter(), current: None, left: self.count }
+        RecordsIter { runs: self.runs.iter(), place: None, records: RecordIter::default(), left: self.count }
     }
 }
 
@@ -66,7 +66,9 @@ impl<'a> IntoIterator for &'a Records {
 #[derive(Clone, Debug)]
 pub struct RecordsIter<'a> {
     runs: std::slice::Iter<'a, Run>,
-    current: Option<(&'a TopicPartition, RecordIter<'a>)>,
+    /// Where `records` are from; `None` before the first run.
+    place: Option<&'a TopicPartition>,
+    records: RecordIter<'a>,
     left: usize,
 }
 
@@ -76,14 +78,13 @@ impl<'a> Iterator for RecordsIter<'a> {
     #[inline]
     fn next(&mut self) -> Option<ConsumerRecord<'a>> {
         loop {
-            if let Some((place, records)) = &mut self.current
-                && let Some(record) = records.next()
-            {
+            if let (Some(place), Some(record)) = (self.place, self.records.next()) {
                 self.left -= 1;
                 return Some(ConsumerRecord { place, record });
             }
             let run = self.runs.next()?;
-            self.current = Some((&run.partition, run.batch.records_from(run.from, run.count)));
+            self.place = Some(&run.partition);
+            self.records = run.batch.records_from(run.from, run.count);
         }
     }
 

@@ -118,14 +118,18 @@ impl Stream {
 
     /// Reads what is there, at least one byte unless the peer has closed; waits until the deadline, or for ever.
     pub(crate) fn read(&mut self, buf: &mut [u8], deadline: Option<Deadline>) -> io::Result<usize> {
-        let timeout = time_left(deadline)?;
-        if timeout != self.read_timeout {
-            self.socket.set_read_timeout(timeout)?;
-            self.read_timeout = timeout;
-        }
         loop {
+            let left = time_left(deadline)?;
+            if !is_near(self.read_timeout, left) {
+                // Less than what is left holds for the reads that follow, too.
+                let timeout = left.map(|left| (left - left / 8).max(Duration::from_millis(1)));
+                self.socket.set_read_timeout(timeout)?;
+                self.read_timeout = timeout;
+            }
             match self.socket.read(buf) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Whether it is really late is for the deadline to say.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && deadline.is_some() => {}
                 other => return other.map_err(name_timeout),
             }
         }
@@ -213,11 +217,7 @@ impl TimedWrite<'_> {
     /// Brings the socket's send timeout near what is left: the system call costs more than a little imprecision.
     fn arm(&mut self) -> io::Result<()> {
         let left = time_left(Some(self.deadline))?;
-        let near = match (left, self.stream.write_timeout) {
-            (Some(left), Some(set)) => set <= left && left - set <= set,
-            _ => false,
-        };
-        if !near {
+        if !is_near(self.stream.write_timeout, left) {
             self.stream.socket.set_write_timeout(left)?;
             self.stream.write_timeout = left;
         }
@@ -238,6 +238,14 @@ impl Write for TimedWrite<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Whether the timeout that is set will do for what is left: it is not longer, and at least half of it.
+fn is_near(set: Option<Duration>, left: Option<Duration>) -> bool {
+    match (set, left) {
+        (Some(set), Some(left)) => set <= left && left - set <= set,
+        (set, left) => set == left,
     }
 }
 

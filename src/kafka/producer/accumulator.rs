@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::batch::Batch;
-use super::delivery::{Outcome, Promise, RecordCallback};
+use super::delivery::{Delivery, Outcome, Promise, RecordCallback};
 use super::idempotence::{ANONYMOUS, Identity, Sequences};
 use super::memory::Memory;
 use super::outbox::Outbox;
 use super::partitioner::Sticky;
+use crate::clock;
 use crate::kafka::error::{Error, Result};
 use crate::kafka::record::Record;
 use crate::kafka::record::builder::BatchBuilder;
@@ -109,19 +110,22 @@ struct InFlight {
     undecided: bool,
 }
 
-struct Open {
+/// The batch that `send` fills.
+pub(super) struct Open {
     builder: BatchBuilder,
     created: Instant,
+    /// The same moment in milliseconds since 1970. No record of the batch is made out to be older.
+    created_ms: i64,
     promise: Arc<Promise>,
     callbacks: Vec<(u32, RecordCallback)>,
 }
 
 /// What `append` did.
-pub(super) enum Appended {
+pub(super) enum Appended<T> {
     /// The record is in a batch.
     In {
-        promise: Arc<Promise>,
-        index: u32,
+        /// What `note` said.
+        noted: T,
         /// It is the first of its batch.
         opened: bool,
         /// A batch became full with it, or before it.
@@ -147,36 +151,39 @@ impl Queue {
     /// Appends a record to the open batch, opening and closing batches as needed. One that is not `bound` to this
     /// partition does not begin a new batch behind a full one.
     ///
+    /// A record that brings no time of its own gets the time it opens a batch, or `now`, which may be a coarse clock's.
+    ///
     /// # Errors
     /// The record is larger than a request may be, or the producer has ended.
-    pub(super) fn append(
+    #[expect(clippy::too_many_arguments, reason = "one call site, and what it gives is not one thing")]
+    pub(super) fn append<T>(
         &mut self,
         partition: &Partition,
         record: &Record<'_>,
-        timestamp: i64,
+        now: i64,
         bound: bool,
         limits: &Limits,
         memory: &Memory,
-    ) -> Result<Appended> {
+        note: &mut impl FnMut(&mut Open) -> T,
+    ) -> Result<Appended<T>> {
         if self.closed {
             return Err(Error::state("the producer is closed"));
         }
         let (key, value, headers) = (record.key_bytes(), record.value_bytes(), record.header_list());
         let mut filled = false;
-        let most = self.too_large.map_or(limits.batch_size, |size| size.min(limits.batch_size));
+        let most = self.most(limits);
         if let Some(open) = &mut self.open {
-            let room = open.builder.capacity().min(most);
-            if open.builder.try_append(room, key, value, headers, timestamp)?
-                || open.grow(record, timestamp, most, memory)?
-            {
-                return Ok(open.appended(false, false));
+            if open.append(record, now, most, memory)? {
+                return Ok(Appended::In { noted: note(open), opened: false, filled: false });
             }
-            self.close_open(limits);
+            self.close_open(limits, memory);
             if !bound {
                 return Ok(Appended::MoveOn);
             }
             filled = true;
         }
+        let (created, created_ms) = (Instant::now(), clock::milliseconds());
+        let timestamp = record.timestamp_given().unwrap_or(created_ms);
         let mut builder = BatchBuilder::new(Vec::new());
         let size = builder.size_after(key, value, headers, timestamp);
         if size > limits.max_request_size {
@@ -197,22 +204,30 @@ impl Queue {
         builder = BatchBuilder::new(buffer);
         builder.append(key, value, headers, timestamp)?;
         let promise = Arc::new(Promise::new(Arc::clone(&partition.topic), partition.index));
-        let open = Open { builder, created: Instant::now(), promise, callbacks: Vec::new() };
-        Ok(self.open.insert(open).appended(true, filled))
+        let open = Open { builder, created, created_ms, promise, callbacks: Vec::new() };
+        Ok(Appended::In { noted: note(self.open.insert(open)), opened: true, filled })
     }
 
-    /// Has `callback` called with the outcome of the record appended last.
-    pub(super) fn call_back(&mut self, index: u32, callback: RecordCallback) {
-        if let Some(open) = &mut self.open {
-            open.callbacks.push((index, callback));
-        }
+    /// Appends a record to the open batch if there is one with room for it, or memory to make room.
+    pub(super) fn append_open(&mut self, record: &Record<'_>, now: i64, limits: &Limits, memory: &Memory) -> bool {
+        let most = self.most(limits);
+        // What is wrong with the record is found out again by `append`.
+        self.open.as_mut().is_some_and(|open| open.append(record, now, most, memory).unwrap_or(false))
     }
 
-    fn close_open(&mut self, limits: &Limits) {
+    /// How large a batch may get.
+    fn most(&self, limits: &Limits) -> usize {
+        self.too_large.map_or(limits.batch_size, |size| size.min(limits.batch_size))
+    }
+
+    fn close_open(&mut self, limits: &Limits, memory: &Memory) {
         let Some(open) = self.open.take() else { return };
         let count = open.builder.count().unsigned_abs();
-        let buffer = match open.builder.close(limits.compression) {
-            Ok(buffer) => buffer,
+        let buffer = match open.builder.close_into(limits.compression, |size| memory.take_spare(size)) {
+            Ok((buffer, left)) => {
+                left.into_iter().for_each(|left| memory.give_spare(left));
+                buffer
+            }
             // The codec was checked when the producer was made; should it fail all the same, nobody waits in vain.
             Err(error) => return open.promise.settle(Outcome::Failed(error)),
         };
@@ -235,7 +250,14 @@ impl Queue {
 
     /// Takes the next batch to send, if one is ready: waiting ones first, then the open one when `everything` is to go
     /// or it has lingered long enough.
-    pub(super) fn next(&mut self, now: Instant, everything: bool, limits: &Limits, identity: &Identity) -> Next {
+    pub(super) fn next(
+        &mut self,
+        now: Instant,
+        everything: bool,
+        limits: &Limits,
+        identity: &Identity,
+        memory: &Memory,
+    ) -> Next {
         if self.recovering {
             return Next::Wait(None);
         }
@@ -252,7 +274,7 @@ impl Queue {
             if !everything && (limits.linger.is_zero() || ready > now) {
                 return Next::Wait((!limits.linger.is_zero()).then_some(ready));
             }
-            self.close_open(limits);
+            self.close_open(limits, memory);
         }
         let Some(batch) = self.waiting.front_mut() else { return Next::Wait(None) };
         if batch.stamp.is_none() {
@@ -381,9 +403,9 @@ impl Queue {
 
     /// Takes out every batch that is past its deadline and not in flight, and closes the open one when it has waited
     /// for long.
-    pub(super) fn expire(&mut self, now: Instant, limits: &Limits, expired: &mut Vec<Batch>) {
+    pub(super) fn expire(&mut self, now: Instant, limits: &Limits, memory: &Memory, expired: &mut Vec<Batch>) {
         if self.open.as_ref().is_some_and(|open| open.created + limits.patience() <= now) {
-            self.close_open(limits);
+            self.close_open(limits, memory);
         }
         let before = expired.len();
         while self.waiting.front().is_some_and(|batch| batch.deadline <= now) {
@@ -432,8 +454,8 @@ impl Queue {
     }
 
     /// Gives up everything that is not in flight.
-    pub(super) fn drain(&mut self, limits: &Limits) -> VecDeque<Batch> {
-        self.close_open(limits);
+    pub(super) fn drain(&mut self, limits: &Limits, memory: &Memory) -> VecDeque<Batch> {
+        self.close_open(limits, memory);
         if self.waiting.iter().any(|batch| batch.stamp.is_some()) {
             self.sequences.break_off();
         }
@@ -443,9 +465,9 @@ impl Queue {
     }
 
     /// Like [`drain`](Self::drain), for good: no more records are taken.
-    pub(super) fn close(&mut self, limits: &Limits) -> VecDeque<Batch> {
+    pub(super) fn close(&mut self, limits: &Limits, memory: &Memory) -> VecDeque<Batch> {
         self.closed = true;
-        self.drain(limits)
+        self.drain(limits, memory)
     }
 
     /// Whether the producer has ended, so that nothing is to be sent again.
@@ -455,6 +477,15 @@ impl Queue {
 }
 
 impl Open {
+    /// Appends a record unless the batch would exceed `most`, or memory what there is of it.
+    fn append(&mut self, record: &Record<'_>, now: i64, most: usize, memory: &Memory) -> Result<bool> {
+        let (key, value, headers) = (record.key_bytes(), record.value_bytes(), record.header_list());
+        let timestamp = record.timestamp_given().unwrap_or(now.max(self.created_ms));
+        let room = self.builder.capacity().min(most);
+        Ok(self.builder.try_append(room, key, value, headers, timestamp)?
+            || self.grow(record, timestamp, most, memory)?)
+    }
+
     /// Appends after making the buffer larger, when the batch may become that large and memory is there.
     fn grow(&mut self, record: &Record<'_>, timestamp: i64, most: usize, memory: &Memory) -> Result<bool> {
         let (key, value, headers) = (record.key_bytes(), record.value_bytes(), record.header_list());
@@ -470,9 +501,20 @@ impl Open {
         Ok(true)
     }
 
-    fn appended(&self, opened: bool, filled: bool) -> Appended {
-        let index = self.builder.count().unsigned_abs() - 1;
-        Appended::In { promise: Arc::clone(&self.promise), index, opened, filled }
+    /// A handle on the record appended last.
+    pub(super) fn delivery(&mut self) -> Delivery {
+        Delivery::new(Arc::clone(&self.promise), self.last())
+    }
+
+    /// Has `callback` called with the outcome of the record appended last.
+    pub(super) fn call_back(&mut self, callback: Option<RecordCallback>) {
+        let last = self.last();
+        self.callbacks.extend(callback.map(|callback| (last, callback)));
+    }
+
+    /// The place of the record appended last.
+    fn last(&self) -> u32 {
+        self.builder.count().unsigned_abs() - 1
     }
 }
 

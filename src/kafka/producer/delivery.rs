@@ -3,7 +3,8 @@
 use std::cell::Cell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::accumulator::Partition;
@@ -66,6 +67,8 @@ pub(super) struct Promise {
     partition: i32,
     fate: Mutex<Fate>,
     known: Condvar,
+    /// Somebody waits, or did. Few ever do, and waking nobody costs as much as waking somebody.
+    awaited: AtomicBool,
 }
 
 /// What is known of a batch.
@@ -78,7 +81,7 @@ enum Fate {
 
 impl Promise {
     pub(super) fn new(topic: Arc<str>, partition: i32) -> Self {
-        Self { topic, partition, fate: Mutex::new(Fate::Open), known: Condvar::new() }
+        Self { topic, partition, fate: Mutex::new(Fate::Open), known: Condvar::new(), awaited: AtomicBool::new(false) }
     }
 
     pub(super) fn settle(&self, outcome: Outcome) {
@@ -109,7 +112,9 @@ impl Promise {
             *fate = decided;
         }
         drop(fate);
-        self.known.notify_all();
+        if self.awaited.load(Ordering::Relaxed) {
+            self.known.notify_all();
+        }
     }
 
     /// Waits until the fate of all its records is known; false when the deadline passed first.
@@ -136,6 +141,8 @@ impl Promise {
     #[expect(clippy::type_complexity, reason = "one private answer, taken apart at once")]
     fn wait_decided(&self, deadline: Option<Deadline>) -> Option<Option<(u32, Arc<Self>, Arc<Self>)>> {
         let mut fate = lock(&self.fate);
+        // Under the lock that decides: whoever decides later sees it.
+        self.awaited.store(true, Ordering::Relaxed);
         loop {
             match &*fate {
                 Fate::Open => {}
@@ -227,8 +234,10 @@ impl fmt::Debug for Delivery {
 pub struct DeliveredBatch<'a> {
     partition: &'a Partition,
     outcome: &'a Outcome,
+    buffer: &'a Arc<Vec<u8>>,
     len: usize,
-    records: Option<batch::Batch>,
+    /// Decompressed, once somebody asks for them.
+    records: OnceLock<Option<batch::Batch>>,
 }
 
 /// A record as it was sent, in a delivery callback.
@@ -263,11 +272,7 @@ impl<'a> SentRecord<'a> {
 
 impl<'a> DeliveredBatch<'a> {
     pub(super) fn new(partition: &'a Partition, batch: &'a Batch, outcome: &'a Outcome) -> Self {
-        // What we built can be read; a codec's own failure leaves the callback without records, not without outcome.
-        let bytes = Bytes::from_shared(Arc::clone(&batch.buffer), 0..batch.buffer.len());
-        let sent = batch::batches(&bytes).next().and_then(Result::ok);
-        let records = sent.and_then(|sent| sent.decompress(Limits::default()).ok());
-        Self { partition, outcome, len: batch.count as usize, records }
+        Self { partition, outcome, buffer: &batch.buffer, len: batch.count as usize, records: OnceLock::new() }
     }
 
     /// The topic.
@@ -296,7 +301,12 @@ impl<'a> DeliveredBatch<'a> {
 
     /// The records as they were sent, in order.
     pub fn records(&self) -> impl Iterator<Item = SentRecord<'_>> {
-        self.records.iter().flat_map(|batch| batch.records()).map(SentRecord)
+        // What we built can be read; a codec's own failure leaves the callback without records, not without outcome.
+        let read = || {
+            let bytes = Bytes::from_shared(Arc::clone(self.buffer), 0..self.buffer.len());
+            batch::batches(&bytes).next()?.ok()?.decompress(Limits::default()).ok()
+        };
+        self.records.get_or_init(read).iter().flat_map(|batch| batch.records()).map(SentRecord)
     }
 }
 
@@ -355,6 +365,14 @@ mod tests {
 
     fn promise() -> Arc<Promise> {
         Arc::new(Promise::new("t".into(), 2))
+    }
+
+    /// A callback may hand what it is given to threads of its own.
+    #[test]
+    fn what_a_callback_sees_can_be_shared_between_threads() {
+        fn shared<T: Send + Sync>() {}
+        shared::<DeliveredBatch<'_>>();
+        shared::<Delivery>();
     }
 
     #[test]

@@ -14,6 +14,9 @@ use crate::sync::lock;
 /// A batch's buffer starts with this and grows as it fills.
 const FIRST: usize = 4 << 10;
 
+/// A spare buffer of four times this is not too large for any batch.
+const SMALL_SPARE: usize = 16 << 10;
+
 /// The account and the pool.
 pub(super) struct Memory {
     total: usize,
@@ -24,10 +27,12 @@ pub(super) struct Memory {
 }
 
 struct Account {
-    /// Bytes not given out. Below zero for as long as a batch that was split holds more than its own.
+    /// Bytes not given out. Below zero for as long as a batch that was split or compressed holds more than its own.
     free: isize,
     /// A buffer can come back while the request that carried it is still being dropped; it is free when unshared.
     pool: Vec<Arc<Vec<u8>>>,
+    /// To compress the next batch into.
+    spare: Option<Vec<u8>>,
     waiting: usize,
     closed: bool,
 }
@@ -36,7 +41,7 @@ impl Memory {
     /// An account of this many bytes.
     pub(super) fn new(bytes: usize) -> Self {
         let free = isize::try_from(bytes).unwrap_or(isize::MAX);
-        let account = Account { free, pool: Vec::new(), waiting: 0, closed: false };
+        let account = Account { free, pool: Vec::new(), spare: None, waiting: 0, closed: false };
         Self { total: bytes, account: Mutex::new(account), freed: Condvar::new(), short: AtomicBool::new(false) }
     }
 
@@ -62,6 +67,35 @@ impl Memory {
         Some(buffer)
     }
 
+    /// A buffer of at least `needed` bytes to compress a batch into. When memory is short there is one all the same, so
+    /// that batches can leave; the batch's own comes back for it by [`give_spare`](Self::give_spare).
+    pub(super) fn take_spare(&self, needed: usize) -> Vec<u8> {
+        let mut account = lock(&self.account);
+        if let Some(spare) = account.spare.take() {
+            // A batch in flight holds what it is given: no large buffer for a small one.
+            if (needed..=needed.max(SMALL_SPARE) * 4).contains(&spare.capacity()) {
+                return spare;
+            }
+            account.free += spare.capacity().cast_signed();
+        }
+        account.free -= needed.cast_signed();
+        drop(account);
+        let mut buffer = Vec::new();
+        buffer.reserve_exact(needed);
+        buffer
+    }
+
+    /// Takes back the buffer that was not needed after compressing. It is the next spare one.
+    pub(super) fn give_spare(&self, buffer: Vec<u8>) {
+        let mut account = lock(&self.account);
+        if account.spare.is_none() && account.waiting == 0 {
+            account.spare = Some(buffer);
+        } else {
+            drop(account);
+            self.give_back(Arc::new(buffer));
+        }
+    }
+
     /// How large a buffer of `capacity` bytes may become to hold `needed`: doubled, up to `limit` unless more is needed.
     /// None when memory is short.
     pub(super) fn grow(&self, capacity: usize, needed: usize, limit: usize) -> Option<usize> {
@@ -74,7 +108,12 @@ impl Memory {
     /// Takes a buffer back.
     pub(super) fn give_back(&self, buffer: Arc<Vec<u8>>) {
         let mut account = lock(&self.account);
-        account.pool.push(buffer);
+        if account.free < 0 {
+            // More was given out than there is.
+            account.free += buffer.capacity().cast_signed();
+        } else {
+            account.pool.push(buffer);
+        }
         if account.waiting > 0 {
             drop(account);
             self.freed.notify_all();
@@ -97,9 +136,7 @@ impl Memory {
             if account.closed {
                 break false;
             }
-            if account.free + account.pool.iter().map(|buffer| buffer.capacity().cast_signed()).sum::<isize>()
-                >= needed.cast_signed()
-            {
+            if account.available() >= needed.cast_signed() {
                 break true;
             }
             let left = deadline.left(Instant::now());
@@ -128,12 +165,25 @@ impl Memory {
 }
 
 impl Account {
+    /// What could be given out.
+    fn available(&self) -> isize {
+        let idle = self.pool.iter().map(|buffer| buffer.capacity()).sum::<usize>()
+            + self.spare.as_ref().map_or(0, |spare| spare.capacity());
+        self.free + idle.cast_signed()
+    }
+
     /// Takes bytes out of the account, freeing pooled buffers for it where that helps.
     fn claim(&mut self, bytes: usize) -> bool {
         let bytes = bytes.cast_signed();
         while self.free < bytes {
-            let Some(buffer) = self.pool.pop() else { return false };
-            self.free += buffer.capacity().cast_signed();
+            let idle = match self.pool.pop() {
+                Some(buffer) => buffer.capacity(),
+                None => match self.spare.take() {
+                    Some(spare) => spare.capacity(),
+                    None => return false,
+                },
+            };
+            self.free += idle.cast_signed();
         }
         self.free -= bytes;
         true
@@ -165,6 +215,49 @@ mod tests {
         memory.give_back(Arc::new(small));
         assert!(memory.take(8_000).is_some());
         assert!(memory.take(8_000).is_none());
+    }
+
+    #[test]
+    fn compressing_takes_one_buffer_more_however_short_memory_is() {
+        let memory = Memory::new(30_000);
+        let batches: Vec<_> = (0..3).map(|_| memory.take(10_000).unwrap()).collect();
+        assert!(memory.take(1).is_none());
+        let mut spares = Vec::new();
+        for batch in batches {
+            let packed = memory.take_spare(10_000);
+            spares.push(packed.as_ptr());
+            memory.give_spare(batch);
+            memory.give_back(Arc::new(packed));
+        }
+        assert_eq!(lock(&memory.account).pool.len(), 2, "the first that came back paid for the spare one");
+        assert!(lock(&memory.account).spare.is_some());
+        assert_eq!(lock(&memory.account).free, 0);
+        let larger = memory.take_spare(20_000);
+        assert!(larger.capacity() >= 20_000 && lock(&memory.account).spare.is_none());
+    }
+
+    /// The spare buffer took all of a small `buffer.memory`, and nobody could take it back.
+    #[test]
+    fn the_spare_buffer_gives_way_to_records() {
+        let memory = Memory::new(10_000);
+        let batch = memory.take(10_000).unwrap();
+        let packed = memory.take_spare(9_000);
+        memory.give_spare(batch);
+        memory.give_back(Arc::new(packed));
+        let deadline = Deadline::after("max.block.ms", Duration::from_millis(1));
+        assert!(memory.wait(10_000, deadline, || {}));
+        assert_eq!(memory.take(10_000).unwrap().capacity(), 10_000);
+        assert!(lock(&memory.account).spare.is_none());
+    }
+
+    #[test]
+    fn a_small_batch_does_not_take_a_large_spare_buffer() {
+        let memory = Memory::new(10 << 20);
+        let large = memory.take(1 << 20).unwrap();
+        memory.give_spare(large);
+        assert!(memory.take_spare(500).capacity() < 1 << 20);
+        let account = lock(&memory.account);
+        assert_eq!((account.spare.is_none(), account.free), (true, (10 << 20) - 500));
     }
 
     #[test]

@@ -20,15 +20,16 @@ mod sender;
 mod topics;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 pub use counters::ProducerCounters;
 pub use delivery::{DeliveredBatch, Delivery, RecordMetadata, SentRecord};
 
-use self::accumulator::{Appended, Limits, Partition, Queue};
+use self::accumulator::{Appended, Limits, Open, Partition, Queue};
 use self::batch::Batch;
 use self::counters::Counters;
 use self::delivery::{BatchCallback, Outcome, RecordCallback};
@@ -44,11 +45,37 @@ use super::net::Closer;
 use super::protocol::{ApiKey, ErrorCode};
 use super::record::Record;
 use super::threads;
-use crate::clock::Deadline;
+use crate::clock::{self, Deadline};
 use crate::sync::lock;
 
 /// A topic that the cluster says does not exist is believed after this many answers: news travels between brokers.
 const MISSING_ANSWERS: u32 = 5;
+
+/// So many records are appended under one lock at most: others want it too.
+const LONGEST_RUN: usize = 64;
+
+/// Why not all records were taken, from [`Producer::post_all`].
+#[derive(Clone, Debug)]
+pub struct Unposted {
+    /// How many were taken: the index of the one that was not.
+    pub taken: usize,
+    /// What is wrong with that one, or with the producer.
+    pub error: Error,
+}
+
+impl fmt::Display for Unposted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (after {} records were taken)", self.error, self.taken)
+    }
+}
+
+impl std::error::Error for Unposted {}
+
+impl From<Unposted> for Error {
+    fn from(unposted: Unposted) -> Self {
+        unposted.error
+    }
+}
 
 /// Sends records. One producer serves any number of threads; share it by reference or in an `Arc`.
 ///
@@ -134,7 +161,17 @@ impl Producer {
     /// ([`ErrorKind::BufferFull`]), or the producer is closed. What happens to a record that was taken is told by its
     /// [`Delivery`].
     pub fn send(&self, record: Record<'_>) -> Result<Delivery> {
-        self.shared.append(&record, None)
+        self.shared.append(&record, Open::delivery)
+    }
+
+    /// Like [`send`](Self::send), without a handle: for programs that learn outcomes from the producer's callback, or
+    /// count them. It saves the two steps that sharing a handle takes, which show when a core is busy with nothing else.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send). What happens to the record is told by [`connect_with`](Self::connect_with)'s callback
+    /// and [`counters`](Self::counters).
+    pub fn post(&self, record: Record<'_>) -> Result<()> {
+        self.shared.append(&record, |_| ())
     }
 
     /// Like [`send`](Self::send), with a callback for this record's outcome, on the terms of
@@ -147,7 +184,23 @@ impl Producer {
         record: Record<'_>,
         on_delivery: impl FnOnce(&Result<RecordMetadata>) + Send + 'static,
     ) -> Result<()> {
-        self.shared.append(&record, Some(Box::new(on_delivery))).map(drop)
+        let mut callback: Option<RecordCallback> = Some(Box::new(on_delivery));
+        self.shared.append(&record, |open| open.call_back(callback.take()))
+    }
+
+    /// Posts records in their order, like [`post`](Self::post) for each of them but with less to do for each: those that
+    /// follow each other into one batch share a lock and a look at the clock.
+    ///
+    /// # Errors
+    /// As [`post`](Self::post), for the first record that was not taken. Those before it were.
+    pub fn post_all(&self, records: &[Record<'_>]) -> std::result::Result<(), Unposted> {
+        let mut taken = 0;
+        while let Some(record) = records.get(taken) {
+            self.shared.append(record, |_| ()).map_err(|error| Unposted { taken, error })?;
+            taken += 1;
+            taken += self.shared.append_run(&records[taken..]);
+        }
+        Ok(())
     }
 
     /// How many partitions a topic has; blocks up to `max.block.ms` while that is not known.
@@ -220,31 +273,29 @@ impl From<&ProducerSettings> for Limits {
 }
 
 impl Shared {
-    fn append(&self, record: &Record<'_>, callback: Option<RecordCallback>) -> Result<Delivery> {
+    /// Puts the record into its batch. `note` is called once it is in there, before anybody else sees the batch.
+    fn append<T>(&self, record: &Record<'_>, mut note: impl FnMut(&mut Open) -> T) -> Result<T> {
         if let Some(why) = self.ended.get() {
             return Err(why.clone());
         }
         let topic = self.topic(record.topic())?;
-        let timestamp = record.timestamp_given().unwrap_or_else(milliseconds);
+        let now = clock::coarse_milliseconds();
         let mut deadline = None;
         loop {
-            let (partition, bound) = self.choose(topic, record, timestamp)?;
+            let (partition, bound) = self.choose(topic, record, now)?;
             let mut queue = lock(&partition.queue);
-            let appended = queue.append(partition, record, timestamp, bound, &self.limits, &self.memory);
+            let appended = queue.append(partition, record, now, bound, &self.limits, &self.memory, &mut note);
             let needed = match appended.map_err(|error| self.ended.get().cloned().unwrap_or(error))? {
                 Appended::MoveOn => {
                     partition.batch_closed();
                     self.announce(partition, &mut queue, true);
                     continue;
                 }
-                Appended::In { promise, index, opened, filled } => {
-                    if let Some(callback) = callback {
-                        queue.call_back(index, callback);
-                    }
+                Appended::In { noted, opened, filled } => {
                     if opened || filled {
                         self.announce(partition, &mut queue, filled);
                     }
-                    return Ok(Delivery::new(promise, index));
+                    return Ok(noted);
                 }
                 Appended::NeedsMemory(needed) => needed,
             };
@@ -254,6 +305,26 @@ impl Shared {
                 return Err(self.buffer_full(&deadline));
             }
         }
+    }
+
+    /// Appends from the front what goes to one open batch, under one lock. Returns how many records that were: what
+    /// takes more than appending is left to [`append`](Self::append).
+    fn append_run(&self, records: &[Record<'_>]) -> usize {
+        // Whoever is asked for the next partition in turn must not be asked twice.
+        if self.settings.partitioner == PartitionerKind::RoundRobin {
+            return 0;
+        }
+        let Some(first) = records.first() else { return 0 };
+        let Some(topic) = self.topics.find(first.topic()).filter(|topic| topic.partition_count() > 0) else { return 0 };
+        let now = clock::coarse_milliseconds();
+        let Ok((partition, _)) = self.choose(topic, first, now) else { return 0 };
+        let mut queue = lock(&partition.queue);
+        let follows = |record: &&Record<'_>| {
+            record.topic() == first.topic()
+                && self.choose(topic, record, now).is_ok_and(|(other, _)| Arc::ptr_eq(other, partition))
+        };
+        let run = records.iter().take(LONGEST_RUN).take_while(follows);
+        run.take_while(|record| queue.append_open(record, now, &self.limits, &self.memory)).count()
     }
 
     fn max_block(&self) -> Deadline {
@@ -297,7 +368,7 @@ impl Shared {
             }
             Err(error) => {
                 log::error!("{error}");
-                for batch in queue.drain(&self.limits) {
+                for batch in queue.drain(&self.limits, &self.memory) {
                     batch.promise.settle(Outcome::Failed(error.clone()));
                 }
             }
@@ -347,14 +418,13 @@ impl Shared {
 
     /// The record's partition, and whether it is bound to go there.
     #[inline]
-    fn choose<'a>(&self, topic: &'a Topic, record: &Record<'_>, timestamp: i64) -> Result<(&'a Arc<Partition>, bool)> {
+    fn choose<'a>(&self, topic: &'a Topic, record: &Record<'_>, now: i64) -> Result<(&'a Arc<Partition>, bool)> {
         let count = topic.partition_count();
         let (index, bound) = match (record.partition_asked(), record.key_bytes(), self.settings.partitioner) {
             (Some(asked), _, _) => (asked, true),
             (None, Some(key), PartitionerKind::Murmur2) => (partitioner::partition_for_key(key, count), true),
             (None, _, PartitionerKind::RoundRobin) => (topic.next_in_turn(), true),
             (None, _, _) => {
-                let now = if record.timestamp_given().is_some() { milliseconds() } else { timestamp };
                 let usable = |index| topic.partition(index).is_some_and(|partition| partition.is_usable());
                 (topic.sticky.choose(now.unsigned_abs(), count, usable), false)
             }
@@ -474,7 +544,7 @@ impl Shared {
             closer.close();
         }
         for partition in self.partitions() {
-            let batches = lock(&partition.queue).close(&self.limits);
+            let batches = lock(&partition.queue).close(&self.limits, &self.memory);
             for batch in batches {
                 let error = batch.give_up(why.clone());
                 self.conclude(partition, batch, Outcome::Failed(error));
@@ -493,10 +563,4 @@ impl MetadataListener for Shared {
         }
         self.urge_all();
     }
-}
-
-/// Now, in milliseconds since 1970.
-fn milliseconds() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }

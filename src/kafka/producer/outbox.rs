@@ -25,8 +25,12 @@ struct State {
     in_flight: VecDeque<Deadline>,
     /// Something happened since the sender last looked.
     news: bool,
-    /// An answer came: whatever has gathered meanwhile may go.
+    /// An answer came, and whatever has gathered meanwhile may go.
     answered: bool,
+    /// An answer came, also to a sender that sleeps on with nothing to send.
+    replied: bool,
+    /// The sender waits for answers, also with nothing to send.
+    wants_answers: bool,
     /// The connection has met its end, and everything that was in flight on it has come back.
     ended: bool,
     throttled_until: Option<Instant>,
@@ -39,6 +43,8 @@ pub(super) struct Turn {
     pub(super) ready: VecDeque<Arc<Partition>>,
     pub(super) in_flight: usize,
     pub(super) answered: bool,
+    /// The broker works: it answered since the last turn.
+    pub(super) replied: bool,
     pub(super) ended: bool,
     pub(super) stopped: bool,
     /// When the first of the requests in flight is overdue.
@@ -86,8 +92,12 @@ impl Outbox {
     pub(super) fn answered(&self) {
         let mut state = lock(&self.state);
         state.in_flight.pop_front();
-        state.answered = true;
-        self.notify(state, true);
+        state.replied = true;
+        let idle = state.sleeping && state.ready.is_empty() && !state.wants_answers;
+        if !idle {
+            state.answered = true;
+            self.notify(state, true);
+        }
     }
 
     /// The connection has met its end.
@@ -132,9 +142,11 @@ impl Outbox {
         state.ready = partitions;
     }
 
-    /// Sleeps until something happened, or until `at`; then takes the list.
-    pub(super) fn wait(&self, at: Option<Instant>) -> Turn {
+    /// Sleeps until something happened, or until `at`; then takes the list. With nothing on it, an answer is something
+    /// only to a sender that `wants_answers`.
+    pub(super) fn wait(&self, at: Option<Instant>, wants_answers: bool) -> Turn {
         let mut state = lock(&self.state);
+        state.wants_answers = wants_answers;
         while !state.news && !state.stopped {
             state.sleeping = true;
             state = match at {
@@ -154,6 +166,7 @@ impl Outbox {
             ready: std::mem::take(&mut state.ready),
             in_flight: state.in_flight.len(),
             answered: std::mem::take(&mut state.answered),
+            replied: std::mem::take(&mut state.replied),
             ended: std::mem::take(&mut state.ended),
             stopped: state.stopped,
             overdue: state.in_flight.iter().min_by_key(|deadline| deadline.at).copied(),
@@ -178,12 +191,12 @@ mod tests {
         outbox.ended();
         outbox.sending(deadline);
         outbox.unsent();
-        let turn = outbox.wait(Some(Instant::now()));
+        let turn = outbox.wait(Some(Instant::now()), false);
         assert!(turn.ended && turn.in_flight == 0 && turn.overdue.is_none());
 
         outbox.sending(deadline);
         outbox.ended();
         outbox.unsent();
-        assert_eq!(outbox.wait(Some(Instant::now())).in_flight, 0);
+        assert_eq!(outbox.wait(Some(Instant::now()), false).in_flight, 0);
     }
 }

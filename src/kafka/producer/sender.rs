@@ -100,7 +100,7 @@ impl Sender {
     pub(super) fn run(mut self) {
         let mut wake_at = None;
         loop {
-            let turn = self.outbox.wait(wake_at);
+            let turn = self.outbox.wait(wake_at, self.draining);
             if turn.stopped {
                 return self.stop(turn);
             }
@@ -117,7 +117,7 @@ impl Sender {
         if let (Some(link), Some(deadline)) = (&self.link, turn.overdue.filter(|overdue| overdue.passed(now))) {
             link.writer.end(Error::timeout(&deadline, "waiting for the answer to Produce").with_api(ApiKey::Produce));
         }
-        if turn.answered {
+        if turn.replied {
             self.backoff.reset();
         }
         let throttled = turn.throttled_until.filter(|&until| until > now);
@@ -176,7 +176,7 @@ impl Sender {
         for partition in ready {
             let mut queue = lock(&partition.queue);
             let mut expired = Vec::new();
-            queue.expire(now, limits, &mut expired);
+            queue.expire(now, limits, &self.shared.memory, &mut expired);
             let leader = leader_of(&snapshot, &partition);
             let mut stays = true;
             if queue.is_empty() {
@@ -198,7 +198,7 @@ impl Sender {
             } else if !pass.flight.is_empty() && pass.size + queue.next_size() > self.shared.settings.max_request_size {
                 pass.wake(queue.deadline(limits));
             } else {
-                match queue.next(now, everything, limits, &self.shared.identity) {
+                match queue.next(now, everything, limits, &self.shared.identity, &self.shared.memory) {
                     Next::Batch(batch) => {
                         partition.batch_closed();
                         pass.size += batch.buffer.len();
@@ -362,9 +362,9 @@ impl Sender {
     }
 
     fn give_up_all(&self, error: &Error) {
-        for partition in self.outbox.wait(Some(Instant::now())).ready {
+        for partition in self.outbox.wait(Some(Instant::now()), false).ready {
             let mut queue = lock(&partition.queue);
-            let batches = queue.drain(&self.shared.limits);
+            let batches = queue.drain(&self.shared.limits, &self.shared.memory);
             queue.listed = None;
             drop(queue);
             for batch in batches {

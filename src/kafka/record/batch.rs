@@ -4,6 +4,8 @@
 //! ([`Batch::check_crc`]), and every record lies within it ([`Batch::validate`], after [`Batch::decompress`]). Nothing
 //! is allocated by what a length field claims. Aborted transactions are not filtered: control batches are only marked.
 
+use std::sync::Arc;
+
 use super::compression::{self, Compression, Limits};
 use super::walk::{self, Cursor, RecordIter};
 use crate::kafka::error::{Error, ErrorKind, Result};
@@ -159,19 +161,51 @@ impl Batch {
         Err(self.corrupt(format!("CRC-32C says {said:08x}, the bytes give {found:08x}")))
     }
 
+    /// Whether its records have to be decompressed before they can be read.
+    pub fn is_compressed(&self) -> bool {
+        self.header.compression != Compression::None && !(self.header.count == 0 && self.bytes.len() == HEADER_LEN)
+    }
+
+    /// The same batch in a buffer of its own size, if the one it lies in is more than twice as large. Meant for a batch
+    /// that was decompressed, which shares its buffer with no other.
+    pub fn trimmed(self) -> Self {
+        let (buffer, bytes) = (self.buffer(), &self.bytes[..]);
+        if buffer.capacity() / 2 <= bytes.len() {
+            return self;
+        }
+        Self { bytes: Bytes::from(bytes.to_vec()), header: self.header }
+    }
+
+    /// The buffer it lies in, which other batches may share.
+    pub fn buffer(&self) -> Arc<Vec<u8>> {
+        self.bytes.clone().into_shared()
+    }
+
     /// The same batch with its records decompressed, or a copy that shares the bytes if they are not compressed.
     ///
     /// # Errors
     /// The compressed bytes are broken, they exceed `limits`, or the codec is not part of this build.
     pub fn decompress(&self, limits: Limits) -> Result<Self> {
+        self.decompress_into(limits, Vec::new)
+    }
+
+    /// Like [`decompress`](Self::decompress), into a buffer that is asked for when one is needed, and may
+    /// hold anything.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn decompress_into(&self, limits: Limits, buffer: impl FnOnce() -> Vec<u8>) -> Result<Self> {
         let codec = self.header.compression;
         let packed = &self.bytes[HEADER_LEN..];
-        if codec == Compression::None || (self.header.count == 0 && packed.is_empty()) {
+        if !self.is_compressed() {
             return Ok(self.clone());
         }
-        let mut bytes = Vec::new();
-        bytes.extend_from_slice(&self.bytes[..HEADER_LEN]);
-        compression::decompress(codec, packed, limits, &mut bytes)
+        let mut bytes = buffer();
+        if bytes.len() < HEADER_LEN {
+            bytes.resize(HEADER_LEN, 0);
+        }
+        bytes[..HEADER_LEN].copy_from_slice(&self.bytes[..HEADER_LEN]);
+        compression::decompress(codec, packed, limits, &mut bytes, HEADER_LEN)
             .map_err(|error| error.with_offset(self.header.base_offset))?;
         let mut header = self.header;
         header.compression = Compression::None;

@@ -137,15 +137,31 @@ impl BatchBuilder {
     ///
     /// # Errors
     /// The codec is not part of this build.
-    pub fn close(mut self, compression: Compression) -> Result<Vec<u8>> {
-        let mut codec = Compression::None;
+    pub fn close(self, compression: Compression) -> Result<Vec<u8>> {
+        self.close_into(compression, Vec::with_capacity).map(|(buffer, _)| buffer)
+    }
+
+    /// Like [`close`](Self::close). What is compressed goes into the buffer that `spare` makes, with room for so many
+    /// bytes. The second of the two that are returned is the one that is not needed then.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn close_into(
+        mut self,
+        compression: Compression,
+        spare: impl FnOnce(usize) -> Vec<u8>,
+    ) -> Result<(Vec<u8>, Option<Vec<u8>>)> {
+        let (mut codec, mut left) = (Compression::None, None);
         if compression != Compression::None && self.count > 0 {
-            let packed = compression::compress(compression, &self.buf[HEADER_LEN..])?;
-            if packed.len() < self.buf.len() - HEADER_LEN {
-                self.buf.truncate(HEADER_LEN);
-                self.buf.extend_from_slice(&packed);
+            let mut packed = spare(self.buf.len());
+            packed.clear();
+            packed.extend_from_slice(&self.buf[..HEADER_LEN]);
+            let fits = compression::compress(compression, &self.buf[HEADER_LEN..], &mut packed)?;
+            if fits && packed.len() < self.buf.len() {
+                std::mem::swap(&mut self.buf, &mut packed);
                 codec = compression;
             }
+            left = Some(packed);
         }
         let length = (self.buf.len() - field::LENGTH_END) as i32;
         let times = [self.first_timestamp().unwrap_or(-1), self.max_timestamp().unwrap_or(-1)];
@@ -160,7 +176,7 @@ impl BatchBuilder {
         batch::put(buf, field::MAX_TIMESTAMP, times[1].to_be_bytes());
         batch::put(buf, field::COUNT, self.count.to_be_bytes());
         put_producer(buf, -1, -1, -1);
-        Ok(self.buf)
+        Ok((self.buf, left))
     }
 
     #[inline]

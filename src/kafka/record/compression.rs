@@ -1,7 +1,7 @@
 //! The codecs of record batches, and their limits.
 //!
-//! Decompression trusts nothing: output grows as it arrives, up to [`Limits`], and nothing is allocated because a
-//! header claims a size. What fails leaves no output behind. All codecs are pure Rust; zstd compresses with the only
+//! Decompression trusts nothing: output grows as it arrives, up to [`Limits`], and nothing beyond a block is allocated
+//! because a header claims a size. What fails leaves no output behind. All codecs are pure Rust; zstd compresses with the only
 //! level its library has, about Kafka's level 1. Without the feature `compression` every codec is refused by name.
 
 use std::fmt;
@@ -96,33 +96,53 @@ impl Default for Limits {
     }
 }
 
-/// Compresses `input`.
+/// Compresses `input` and appends it to `out`, which does not grow for it: false if it has not enough room, and its end
+/// is then nonsense.
 ///
 /// # Errors
 /// The codec is not part of this build.
-pub(crate) fn compress(codec: Compression, input: &[u8]) -> Result<Vec<u8>> {
+pub(crate) fn compress(codec: Compression, input: &[u8], out: &mut Vec<u8>) -> Result<bool> {
     codec.available()?;
     #[cfg(feature = "compression")]
-    return codecs::compress(codec, input).map_err(|error| Error::state(format!("compressing with {codec}: {error}")));
+    return codecs::compress(codec, input, out)
+        .map_err(|error| Error::state(format!("compressing with {codec}: {error}")));
     #[cfg(not(feature = "compression"))]
-    Ok(input.to_vec())
+    Ok(push_if_room(out, input))
 }
 
-/// Decompresses `input` and appends it to `out`, which is as it was after an error.
+/// Appends these bytes if no more memory is needed for it.
+fn push_if_room(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
+    let fits = bytes.len() <= out.capacity() - out.len();
+    if fits {
+        out.extend_from_slice(bytes);
+    }
+    fits
+}
+
+/// Decompresses `input` into `out` from `start` on, where `out` may hold anything. It ends with the output, and at
+/// `start` after an error.
 ///
 /// # Errors
 /// `input` is not what the codec writes, it is cut short, it unfolds past `limits`, or the codec is not part of this
 /// build.
-pub(crate) fn decompress(codec: Compression, input: &[u8], limits: Limits, out: &mut Vec<u8>) -> Result<()> {
+pub(crate) fn decompress(
+    codec: Compression,
+    input: &[u8],
+    limits: Limits,
+    out: &mut Vec<u8>,
+    start: usize,
+) -> Result<()> {
     codec.available()?;
-    let start = out.len();
-    let mut sink = Sink { out, start, limit: limits.for_input(input.len()), over: false };
+    let mut sink = Sink { out, start, end: start, limit: limits.for_input(input.len()), over: false };
     #[cfg(feature = "compression")]
     let done = codecs::decompress(codec, input, &mut sink);
     #[cfg(not(feature = "compression"))]
     let done = sink.push(input);
-    let Err(what) = done else { return Ok(()) };
-    let (over, limit) = (sink.over, sink.limit);
+    let Sink { end, limit, over, .. } = sink;
+    let Err(what) = done else {
+        out.truncate(end);
+        return Ok(());
+    };
     out.truncate(start);
     if over {
         return Err(Error::corrupt(format!("batch of {} bytes decompresses past {limit} ({codec})", input.len())));
@@ -132,9 +152,11 @@ pub(crate) fn decompress(codec: Compression, input: &[u8], limits: Limits, out: 
 
 /// Takes output as it arrives, up to the limit.
 struct Sink<'a> {
+    /// What it holds behind `end` is left over: a buffer that is used again need not be zeroed again.
     out: &'a mut Vec<u8>,
-    /// Where the output begins: `start <= out.len() <= start + limit`.
+    /// Where the output begins, and where it ends so far: `start <= end <= start + limit`, `end <= out.len()`.
     start: usize,
+    end: usize,
     limit: usize,
     /// Whether more than the limit was offered.
     over: bool,
@@ -146,7 +168,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 impl Sink<'_> {
     /// How much more it takes.
     fn left(&self) -> usize {
-        self.limit - (self.out.len() - self.start)
+        self.limit - (self.end - self.start)
     }
 
     /// Fails, and remembers why, if it does not take this much more.
@@ -158,20 +180,25 @@ impl Sink<'_> {
         Err("past the limit".into())
     }
 
-    /// Makes room for this much more and no more than the limit.
-    fn reserve(&mut self, more: usize) -> Result<(), Failure> {
+    /// All that there is, and room for this much more and no more than the limit. What is then put there counts once
+    /// `end` moves.
+    fn room(&mut self, more: usize) -> Result<(&[u8], &mut [u8]), Failure> {
         self.check(more)?;
-        let needed = self.out.len() + more;
+        let needed = self.end + more;
         if needed > self.out.capacity() {
             let wanted = (self.out.capacity() * 2).max(needed).min(self.start + self.limit);
             self.out.reserve_exact(wanted - self.out.len());
         }
-        Ok(())
+        if needed > self.out.len() {
+            self.out.resize(needed, 0);
+        }
+        let (before, behind) = self.out.split_at_mut(self.end);
+        Ok((&before[self.start..], &mut behind[..more]))
     }
 
     fn push(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        self.reserve(bytes.len())?;
-        self.out.extend_from_slice(bytes);
+        self.room(bytes.len())?.1.copy_from_slice(bytes);
+        self.end += bytes.len();
         Ok(())
     }
 }

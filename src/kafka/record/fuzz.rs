@@ -31,8 +31,12 @@ pub fn decompress(input: &[u8]) -> usize {
         .into_iter()
         .map(|codec| {
             let mut out = Vec::new();
-            let done = compression::decompress(codec, input, LIMITS, &mut out);
+            let done = compression::decompress(codec, input, LIMITS, &mut out, 0);
             assert!(out.len() <= LIMITS.bytes && (done.is_ok() || out.is_empty()));
+            // Nothing that a buffer held before may show.
+            let mut used = vec![0xaa; 5000];
+            let again = compression::decompress(codec, input, LIMITS, &mut used, 3);
+            assert!(again.is_ok() == done.is_ok() && used[..3] == [0xaa; 3] && used[3..] == out[..]);
             out.len()
         })
         .sum()

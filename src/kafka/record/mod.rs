@@ -16,6 +16,8 @@ pub(crate) mod walk;
 
 #[doc(hidden)]
 pub mod fuzz;
+#[doc(hidden)]
+pub mod guard;
 #[cfg(test)]
 mod tests;
 
@@ -93,7 +95,8 @@ impl<'a> Record<'a> {
         self
     }
 
-    /// Its time in milliseconds since 1970. Default: the moment it is sent.
+    /// Its time in milliseconds since 1970. Default: the moment it is sent, by a clock that under load, when it joins a
+    /// batch that is open already, may be up to 10 ms behind.
     pub fn timestamp(mut self, milliseconds: i64) -> Self {
         self.timestamp = Some(milliseconds);
         self

@@ -35,40 +35,48 @@ pub(crate) fn put<const N: usize>(target: &mut [u8; N], mut at: usize, mut unsig
 }
 
 /// Takes an `i32` from the front of `rest`; `None` if it does not end within five bytes or within the slice.
-#[inline]
+#[inline(always)]
 pub(crate) fn take_i32(rest: &mut &[u8]) -> Option<i32> {
-    let (&first, tail) = rest.split_first()?;
-    if first < 0x80 {
-        *rest = tail;
-        return Some(unzigzag(u64::from(first)) as i32);
-    }
-    let unsigned = take_long(rest, MAX_I32)? as u32;
-    Some((unsigned >> 1) as i32 ^ -((unsigned & 1) as i32))
+    take(rest, MAX_I32).map(|unsigned| {
+        let unsigned = unsigned as u32;
+        (unsigned >> 1) as i32 ^ -((unsigned & 1) as i32)
+    })
 }
 
 /// Takes an `i64` from the front of `rest`; `None` if it does not end within ten bytes or within the slice.
-#[inline]
+#[inline(always)]
 pub(crate) fn take_i64(rest: &mut &[u8]) -> Option<i64> {
-    let (&first, tail) = rest.split_first()?;
-    if first < 0x80 {
-        *rest = tail;
-        return Some(unzigzag(u64::from(first)));
+    take(rest, MAX_I64).map(|unsigned| (unsigned >> 1) as i64 ^ -((unsigned & 1) as i64))
+}
+
+/// Nearly all of them take one byte or two: these cost a few instructions in place of a call and a loop.
+#[inline(always)]
+fn take(rest: &mut &[u8], max: usize) -> Option<u64> {
+    match *rest {
+        [first @ ..0x80, tail @ ..] => {
+            *rest = tail;
+            Some(u64::from(*first))
+        }
+        [first, second @ ..0x80, tail @ ..] => {
+            *rest = tail;
+            Some(u64::from(*first & 0x7f) | u64::from(*second) << 7)
+        }
+        bytes => {
+            let (unsigned, size) = long(bytes, max)?;
+            *rest = bytes.get(size..)?;
+            Some(unsigned)
+        }
     }
-    take_long(rest, MAX_I64).map(unzigzag)
 }
 
-#[inline]
-const fn unzigzag(unsigned: u64) -> i64 {
-    (unsigned >> 1) as i64 ^ -((unsigned & 1) as i64)
-}
-
-fn take_long(rest: &mut &[u8], max: usize) -> Option<u64> {
+/// A number and how many bytes it took. By value, so that what is read from can stay in registers.
+#[cold]
+fn long(bytes: &[u8], max: usize) -> Option<(u64, usize)> {
     let mut unsigned = 0;
-    for (index, &byte) in rest.iter().take(max).enumerate() {
+    for (index, &byte) in bytes.iter().take(max).enumerate() {
         unsigned |= u64::from(byte & 0x7f) << (7 * index);
         if byte < 0x80 {
-            *rest = &rest[index + 1..];
-            return Some(unsigned);
+            return Some((unsigned, index + 1));
         }
     }
     None
@@ -105,7 +113,47 @@ mod tests {
         assert_eq!(take_i64(&mut &[0xff][..]), None);
     }
 
+    /// What the bytes begin with, by the definition alone: the number and how many bytes it took.
+    fn defined(bytes: &[u8], max: usize, bits: u32) -> Option<(i128, usize)> {
+        let last = bytes.iter().take(max).position(|&byte| byte < 0x80)?;
+        let unsigned = bytes[..=last].iter().rev().fold(0u128, |sum, &byte| sum * 128 + u128::from(byte % 128));
+        let unsigned = (unsigned % (1 << bits)) as i128;
+        Some((if unsigned % 2 == 0 { unsigned / 2 } else { -(unsigned + 1) / 2 }, last + 1))
+    }
+
+    /// Both readers do as defined, and leave what is behind the number.
+    fn as_defined(bytes: &[u8]) {
+        let mut rest = bytes;
+        let taken = take_i32(&mut rest).map(|value| (i128::from(value), bytes.len() - rest.len()));
+        assert_eq!(taken, defined(bytes, MAX_I32, 32), "i32 of {bytes:02x?}");
+        let mut rest = bytes;
+        let taken = take_i64(&mut rest).map(|value| (i128::from(value), bytes.len() - rest.len()));
+        assert_eq!(taken, defined(bytes, MAX_I64, 64), "i64 of {bytes:02x?}");
+    }
+
+    /// Lengths on both sides of what is allowed; with digits of 0 at the end it is longer than it need be.
+    #[test]
+    fn integers_of_every_length_cut_anywhere() {
+        for length in 1..=MAX_I64 + 2 {
+            for digit in 0..0x80 {
+                for last in [0, 1, 0x0f, 0x7f] {
+                    let mut bytes = vec![digit | 0x80; length - 1];
+                    bytes.extend([last, 0xff, 0]);
+                    (0..=bytes.len()).for_each(|cut| as_defined(&bytes[..cut]));
+                }
+            }
+        }
+    }
+
     proptest! {
+        #[test]
+        fn integers_are_read_as_defined(mut bytes: [u8; MAX_I64 + 2], length in 1..MAX_I64 + 3, cut in 0..MAX_I64 + 3) {
+            bytes[..length - 1].iter_mut().for_each(|byte| *byte |= 0x80);
+            bytes[length - 1] &= 0x7f;
+            as_defined(&bytes[..cut.max(length)]);
+            as_defined(&bytes[..cut]);
+        }
+
         #[test]
         fn integers_survive(value: i64, shift in 0u32..64) {
             let value = value >> shift;

@@ -42,7 +42,7 @@ pub struct RawHeader<'a> {
 }
 
 /// The records of a batch.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct RecordIter<'a> {
     rest: &'a [u8],
     left: i32,
@@ -125,7 +125,8 @@ impl<'a> RecordIter<'a> {
 impl<'a> Iterator for RecordIter<'a> {
     type Item = RawRecord<'a>;
 
-    #[inline]
+    // Part of the loop that asks for records: moving one out of a function costs as much as finding it.
+    #[inline(always)]
     fn next(&mut self) -> Option<RawRecord<'a>> {
         if self.left <= 0 {
             return None;
@@ -217,7 +218,7 @@ struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     /// Takes a record from the front of `rest`. Its headers are counted, not yet looked at.
-    #[inline]
+    #[inline(always)]
     fn take(rest: &mut &'a [u8]) -> Result<Self, &'static str> {
         let size = varint::take_i32(rest).ok_or("a broken length")?;
         let size = usize::try_from(size).map_err(|_| "a negative length")?;
@@ -238,7 +239,7 @@ impl<'a> Parts<'a> {
 }
 
 /// Takes a length and so many bytes; -1 is null and anything below broken.
-#[inline]
+#[inline(always)]
 fn take_blob<'a>(rest: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
     let size = varint::take_i32(rest)?;
     if size < 0 {

@@ -61,8 +61,9 @@ impl Fixture {
 
     fn publish(&mut self, answers: Vec<Answer>) {
         for answer in answers {
-            if let Some((asked, items)) = prepare(answer, true) {
-                self.core.publish(NODE, &asked, items);
+            if let Some(mut rest) = Unprepared::of(answer) {
+                let items = rest.prepare(true, &mut usize::MAX.clone(), &mut Spares::new(0));
+                self.core.publish(NODE, &rest.asked, items, rest.is_done());
             }
         }
     }
@@ -388,4 +389,151 @@ fn a_partition_that_the_answer_forgets_is_asked_for_again() {
     assert!(matches!(fixture.plan(), Plan::Wait(Some(_))));
     fixture.now += fixture.settings.client.retry_backoff;
     assert_eq!(fixture.fetch()[0].offset, 0);
+}
+
+/// One record of so many equal bytes: next to nothing when it travels.
+#[cfg(feature = "compression")]
+fn packed(base: i64, size: usize) -> Vec<u8> {
+    let mut builder = BatchBuilder::new(Vec::new());
+    builder.append(None, Some(&vec![7; size]), &[], 7).unwrap();
+    let mut bytes = builder.close(Compression::Lz4).unwrap();
+    assert!(bytes.len() < size / 50);
+    put(&mut bytes, 0, base.to_be_bytes());
+    stamp(&mut bytes, -1, -1, -1);
+    bytes
+}
+
+/// Fetches `partition`, whose answer is four batches that unfold to 300 kB each where 400 kB may wait, and publishes the
+/// first two, which is as much as is unfolded at once.
+#[cfg(feature = "compression")]
+fn half_unfolded(partitions: i32) -> (Fixture, Unprepared, Spares) {
+    let mut fixture = Fixture::new(partitions);
+    fixture.settings.prefetch_bytes = 400_000;
+    let asked = fixture.fetch().into_iter().filter(|asked| asked.partition == place(0)).collect();
+    let records = (0..4).flat_map(|base| packed(base, 300_000)).collect();
+    let mut answers = scan(asked, response(vec![data(0, records)]));
+    fixture.core.note(NODE, &answers, fixture.now, &fixture.settings);
+    let (mut rest, mut spares) = (Unprepared::of(answers.remove(0)).unwrap(), Spares::new(1 << 20));
+    let items = rest.prepare(true, &mut unfolded_at_once(&fixture.settings), &mut spares);
+    assert!(items.len() == 2 && !rest.is_done());
+    assert!(fixture.core.publish(NODE, &rest.asked, items, false));
+    (fixture, rest, spares)
+}
+
+#[cfg(feature = "compression")]
+impl Fixture {
+    fn room(&mut self, rest: &Unprepared) -> Option<bool> {
+        self.core.room(NODE, &rest.asked, self.now, &self.settings)
+    }
+}
+
+#[test]
+#[cfg(feature = "compression")]
+fn what_unfolds_beyond_the_buffer_waits_until_that_is_handed_over() {
+    let (mut fixture, mut rest, mut spares) = half_unfolded(1);
+    assert!(fixture.held(0).holder.is_some(), "the answer is not dealt with yet");
+    assert_eq!(fixture.room(&rest), Some(false));
+    assert_eq!(fixture.take().0, offsets(0, 0..2));
+    assert!(fixture.core.buffer.freed(usize::MAX), "the fetcher must be told");
+    assert_eq!(fixture.room(&rest), Some(true));
+    let items = rest.prepare(true, &mut unfolded_at_once(&fixture.settings), &mut spares);
+    assert!(items.len() == 2 && rest.is_done());
+    fixture.core.publish(NODE, &rest.asked, items, true);
+    assert!(fixture.held(0).holder.is_none());
+    assert_eq!(fixture.take().0, offsets(0, 2..4));
+}
+
+#[test]
+#[cfg(feature = "compression")]
+fn a_broken_batch_comes_behind_the_parts_before_it() {
+    let mut fixture = Fixture::new(1);
+    let asked = fixture.fetch();
+    let mut broken = packed(2, 300_000);
+    *broken.last_mut().unwrap() ^= 1;
+    let records = [packed(0, 300_000), packed(1, 300_000), broken, packed(3, 300_000)].concat();
+    let mut answers = scan(asked, response(vec![data(0, records)]));
+    fixture.core.note(NODE, &answers, fixture.now, &fixture.settings);
+    let mut rest = Unprepared::of(answers.remove(0)).unwrap();
+    let mut spares = Spares::new(0);
+    for step in 0.. {
+        let items = rest.prepare(true, &mut 1, &mut spares);
+        fixture.core.publish(NODE, &rest.asked, items, rest.is_done());
+        if rest.is_done() {
+            assert_eq!(step, 2);
+            break;
+        }
+    }
+    let (records, event) = fixture.take();
+    assert_eq!((records, event.is_none()), (offsets(0, 0..2), true));
+    assert!(matches!(fixture.take().1, Some(Event::Failed(_))));
+    assert!(fixture.held(0).stopped);
+}
+
+#[test]
+#[cfg(feature = "compression")]
+fn nobody_waits_for_room_for_what_is_not_wanted_any_more() {
+    let (mut fixture, rest, _) = half_unfolded(1);
+    fixture.core.assignment.relocate(&place(0), Position::At { offset: 3, leader_epoch: -1 });
+    assert_eq!(fixture.room(&rest), None);
+    let (mut fixture, rest, _) = half_unfolded(1);
+    fixture.core.assignment.remove(&place(0));
+    assert_eq!(fixture.room(&rest), None);
+}
+
+#[test]
+#[cfg(feature = "compression")]
+fn an_end_of_the_log_is_not_asked_for_after_a_wait_for_room() {
+    let (mut fixture, rest, _) = half_unfolded(2);
+    fixture.held(1).release();
+    fixture.core.assignment.relocate(&place(1), Position::End(LogEnd::End));
+    assert_eq!(fixture.room(&rest), Some(true));
+    fixture.held(1).not_before = Some(fixture.now + Duration::from_secs(1));
+    assert_eq!(fixture.room(&rest), Some(false), "it cannot be asked for now");
+}
+
+/// An application may pause everything after each poll and go on a moment later.
+#[test]
+#[cfg(feature = "compression")]
+fn what_is_paused_keeps_its_records_unless_another_partition_has_none() {
+    let (mut fixture, rest, _) = half_unfolded(2);
+    fixture.held(1).release();
+    fixture.held(0).paused = true;
+    fixture.held(1).paused = true;
+    assert_eq!(fixture.room(&rest), Some(false));
+    fixture.held(0).paused = false;
+    assert_eq!(fixture.take().0, offsets(0, 0..2));
+
+    let (mut fixture, rest, _) = half_unfolded(2);
+    fixture.held(1).release();
+    fixture.held(0).paused = true;
+    assert_eq!(fixture.room(&rest), None, "partition 1 would wait for ever");
+    assert_eq!(fixture.take().0, []);
+    assert_eq!(fixture.held(0).position.offset(), Some(0));
+    assert!(fixture.room(&rest).is_none(), "and what comes behind is dropped, too");
+    fixture.held(0).paused = false;
+    assert!(fixture.fetch().iter().any(|asked| asked.partition == place(0) && asked.offset == 0));
+}
+
+/// Blocks of 4 MiB, as franz-go writes them, of which a small batch fills next to nothing.
+#[test]
+#[cfg(feature = "compression")]
+fn a_small_batch_holds_no_large_buffer() {
+    use lz4_flex::frame::{BlockSize, FrameEncoder, FrameInfo};
+    let plain = batch(0, 2000);
+    let mut encoder = FrameEncoder::with_frame_info(FrameInfo::new().block_size(BlockSize::Max4MB), Vec::new());
+    std::io::Write::write_all(&mut encoder, &plain[61..]).unwrap();
+    let mut bytes = [&plain[..61], &encoder.finish().unwrap()].concat();
+    let length = bytes.len() as i32 - 12;
+    put(&mut bytes, 8, length.to_be_bytes());
+    put(&mut bytes, 21, 3i16.to_be_bytes());
+    stamp(&mut bytes, -1, -1, -1);
+
+    let mut fixture = Fixture::new(1);
+    let asked = fixture.fetch();
+    let answer = scan(asked, response(vec![data(0, bytes)])).remove(0);
+    let mut spares = Spares::new(1 << 30);
+    let items = Unprepared::of(answer).unwrap().prepare(true, &mut usize::MAX.clone(), &mut spares);
+    let [Item::Records { batch, left: 2000, .. }] = &items[..] else { panic!("{items:?}") };
+    assert!(batch.buffer().capacity() <= 2 * batch.size(), "{} for {}", batch.buffer().capacity(), batch.size());
+    assert!(spares.take().capacity() > 2 * batch.size(), "the large one is for the next batch");
 }

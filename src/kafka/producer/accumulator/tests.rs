@@ -38,9 +38,17 @@ impl Bench {
         Self { partition, limits, memory: Memory::new(1 << 20), identity, now: Instant::now() }
     }
 
-    fn append(&self, value: &str) -> Result<Appended> {
+    fn append(&self, value: &str) -> Result<Appended<()>> {
         let record = Record::to("t").value(value);
-        crate::sync::lock(&self.partition.queue).append(&self.partition, &record, 0, true, &self.limits, &self.memory)
+        crate::sync::lock(&self.partition.queue).append(
+            &self.partition,
+            &record,
+            0,
+            true,
+            &self.limits,
+            &self.memory,
+            &mut |_| (),
+        )
     }
 
     fn fill(&self, records: usize) {
@@ -54,7 +62,7 @@ impl Bench {
     }
 
     fn next(&self) -> Option<Batch> {
-        match self.queue(|queue| queue.next(self.now, true, &self.limits, &self.identity)) {
+        match self.queue(|queue| queue.next(self.now, true, &self.limits, &self.identity, &self.memory)) {
             Next::Batch(batch) => Some(batch),
             _ => None,
         }
@@ -210,10 +218,10 @@ fn expiry_takes_the_oldest_first_and_breaks_the_sequence_of_what_was_sent() {
     bench.come_back(batch, &lost());
     let mut expired = Vec::new();
     let early = bench.now;
-    bench.queue(|queue| queue.expire(early, &bench.limits, &mut expired));
+    bench.queue(|queue| queue.expire(early, &bench.limits, &bench.memory, &mut expired));
     assert!(expired.is_empty());
     let late = bench.queue(|queue| queue.waiting[0].deadline);
-    bench.queue(|queue| queue.expire(late, &bench.limits, &mut expired));
+    bench.queue(|queue| queue.expire(late, &bench.limits, &bench.memory, &mut expired));
     assert_eq!((tell(&expired[0]).0.as_str(), expired[0].undecided), ("r0", true));
     let error = expired[0].give_up(timed_out(bench.limits.message_timeout));
     assert_eq!((error.kind(), error.topic(), error.partition()), (ErrorKind::OutcomeUnknown, Some("t"), Some(0)));
@@ -221,7 +229,7 @@ fn expiry_takes_the_oldest_first_and_breaks_the_sequence_of_what_was_sent() {
     assert_eq!(tell(&bench.next().unwrap()).1, 1, "the hole it may have left is not waited for");
 
     let all = late + 60 * SECOND;
-    bench.queue(|queue| queue.expire(all, &bench.limits, &mut expired));
+    bench.queue(|queue| queue.expire(all, &bench.limits, &bench.memory, &mut expired));
     assert!(bench.queue(|queue| queue.is_empty()), "the open batch expires like the others");
 }
 
@@ -234,11 +242,11 @@ fn a_batch_that_cannot_be_sent_does_not_take_younger_records_with_it() {
     let closing = bench.queue(|queue| queue.deadline(&bench.limits)).unwrap();
     assert_eq!(closing, opened + 6 * SECOND, "a tenth of message.timeout.ms");
     let mut expired = Vec::new();
-    bench.queue(|queue| queue.expire(closing, &bench.limits, &mut expired));
+    bench.queue(|queue| queue.expire(closing, &bench.limits, &bench.memory, &mut expired));
     assert!(expired.is_empty());
     assert!(matches!(bench.append("younger").unwrap(), Appended::In { opened: true, .. }));
     bench.queue(|queue| queue.waiting[0].deadline = opened);
-    bench.queue(|queue| queue.expire(opened, &bench.limits, &mut expired));
+    bench.queue(|queue| queue.expire(opened, &bench.limits, &bench.memory, &mut expired));
     assert_eq!(expired.iter().map(|batch| batch.count).collect::<Vec<_>>(), [2]);
     assert!(!bench.queue(|queue| queue.is_empty()), "the younger record has its own time");
 }
@@ -251,7 +259,7 @@ fn backoff_grows_holds_everything_up_and_ends_with_a_success() {
         batch.failed(&refused(), &bench.limits);
         bench.queue(|queue| queue.returned(batch, true, bench.now, &bench.limits));
         let until = bench.now + wait * SECOND;
-        let next = bench.queue(|queue| queue.next(bench.now, true, &bench.limits, &bench.identity));
+        let next = bench.queue(|queue| queue.next(bench.now, true, &bench.limits, &bench.identity, &bench.memory));
         assert!(matches!(next, Next::Wait(Some(at)) if at == until));
         bench.now = until;
     }
@@ -282,13 +290,17 @@ fn a_batch_lingers_until_its_time_or_until_everything_goes() {
     bench.limits.batch_size = 1000;
     bench.fill(3);
     let created = bench.queue(|queue| queue.open.as_ref().unwrap().created);
-    let at = |now, everything| bench.queue(|queue| queue.next(now, everything, &bench.limits, &bench.identity));
+    let at = |now, everything| {
+        bench.queue(|queue| queue.next(now, everything, &bench.limits, &bench.identity, &bench.memory))
+    };
     assert!(matches!(at(created, false), Next::Wait(Some(ready)) if ready == created + SECOND));
     let Next::Batch(batch) = at(created + SECOND, false) else { panic!("it has lingered") };
     assert_eq!(batch.count, 3);
     bench.land(batch, true);
     bench.fill(1);
-    let Next::Batch(batch) = bench.queue(|queue| queue.next(bench.now, true, &bench.limits, &bench.identity)) else {
+    let Next::Batch(batch) =
+        bench.queue(|queue| queue.next(bench.now, true, &bench.limits, &bench.identity, &bench.memory))
+    else {
         panic!("everything is to go")
     };
     assert_eq!(batch.count, 1);
@@ -298,7 +310,8 @@ fn a_batch_lingers_until_its_time_or_until_everything_goes() {
 fn without_a_producer_id_nothing_is_stamped() {
     let bench = Bench { identity: Identity::default(), ..Bench::new() };
     bench.fill(1);
-    let next = |bench: &Bench| bench.queue(|queue| queue.next(bench.now, true, &bench.limits, &bench.identity));
+    let next =
+        |bench: &Bench| bench.queue(|queue| queue.next(bench.now, true, &bench.limits, &bench.identity, &bench.memory));
     assert!(matches!(next(&bench), Next::NeedsProducerId));
     bench.identity.adopt(ProducerId { id: 8, epoch: 0 });
     assert!(matches!(next(&bench), Next::Batch(_)));
@@ -328,7 +341,7 @@ fn halves_take_the_place_of_the_whole_and_those_behind_start_anew() {
 fn a_closed_queue_takes_nothing_and_splits_nothing() {
     let bench = Bench::running();
     let batch = bench.next().unwrap();
-    assert_eq!(bench.queue(|queue| queue.close(&bench.limits)).len(), 3);
+    assert_eq!(bench.queue(|queue| queue.close(&bench.limits, &bench.memory)).len(), 3);
     assert!(bench.append("late").is_err());
     assert!(bench.queue(|queue| queue.split(Box::new(batch), &bench.limits, &bench.memory)).is_err());
     assert_eq!(bench.queue(|queue| queue.pending()), 1, "what is in flight comes back by itself");
@@ -344,7 +357,8 @@ fn records_larger_than_a_request_or_the_memory_are_refused_and_a_free_one_moves_
     assert!(matches!(bench.append(&"x".repeat(2_000)).unwrap(), Appended::NeedsMemory(_)));
     bench.fill(1);
     let record = Record::to("t").value("free");
-    let appended = bench.queue(|queue| queue.append(&bench.partition, &record, 0, false, &bench.limits, &bench.memory));
+    let appended = bench
+        .queue(|queue| queue.append(&bench.partition, &record, 0, false, &bench.limits, &bench.memory, &mut |_| ()));
     assert!(matches!(appended.unwrap(), Appended::MoveOn));
 }
 
@@ -385,4 +399,32 @@ fn a_new_leader_is_asked_at_once_whatever_the_old_one_answered() {
             queue.not_before = None;
         });
     }
+}
+
+/// The clock that `send` reads is coarse. Records without a time of their own never seem older than their batch, so times
+/// do not go back from one batch to the next.
+#[test]
+fn times_are_those_of_the_clock_but_never_before_the_batch() {
+    let mut bench = Bench::new();
+    bench.limits.batch_size = 1000;
+    let append = |now: i64, given: Option<i64>| {
+        let record = Record::to("t").value("v");
+        let record = given.into_iter().fold(record, Record::timestamp);
+        let (limits, memory) = (&bench.limits, &bench.memory);
+        let appended =
+            bench.queue(|queue| queue.append(&bench.partition, &record, now, true, limits, memory, &mut |_| ()));
+        assert!(matches!(appended.unwrap(), Appended::In { .. }));
+    };
+    let before = clock::milliseconds();
+    append(0, None);
+    append(0, None);
+    append(before + 3_600_000, None);
+    append(0, Some(5));
+    let after = clock::milliseconds();
+    let batch = bench.next().unwrap();
+    let bytes = Bytes::from_shared(Arc::clone(&batch.buffer), 0..batch.buffer.len());
+    let read = batch::batches(&bytes).next().unwrap().unwrap();
+    let times: Vec<_> = read.records().map(|record| record.timestamp).collect();
+    assert!((before..=after).contains(&times[0]), "the first is exact: {times:?}");
+    assert_eq!(times[1..], [times[0], before + 3_600_000, 5]);
 }

@@ -4,12 +4,13 @@ use std::io::{Read, Write};
 
 use flate2::bufread::MultiGzDecoder;
 use flate2::write::GzEncoder;
-use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder as Lz4Decoder, FrameEncoder as Lz4Encoder, FrameInfo};
+use lz4_flex::block;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder as ZstdDecoder};
 use ruzstd::encoding::CompressionLevel;
+use twox_hash::XxHash32;
 
-use super::{Compression, Failure, Sink};
+use super::{Compression, Failure, Sink, push_if_room};
 
 /// Starts the framing that snappy-java (xerial) gives to Snappy blocks: magic, version 1, readable by version 1.
 const XERIAL_HEADER: [u8; 16] = [0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1];
@@ -21,6 +22,22 @@ const SNAPPY_RATIO: usize = 22;
 
 const LZ4_MAGIC: u32 = 0x184D_2204;
 const LZ4_STORED: u32 = 1 << 31;
+const LZ4_VERSION: u8 = 1;
+/// The code of blocks of up to 64 KiB, the smallest; each code above it is four times as much.
+const LZ4_64_KIB: u8 = 4;
+/// What is put into one: positions in it fit into 16 bits, which makes the table of matches small and quick.
+const LZ4_BLOCK: usize = u16::MAX as usize - 1;
+/// What no version has a meaning for, in the flags and beside the code of the size.
+const LZ4_RESERVED: u8 = 0x02;
+const LZ4_SIZES_RESERVED: u8 = 0x8f;
+/// The flags of a frame.
+const LZ4_DICTIONARY: u8 = 0x01;
+const LZ4_CONTENT_CHECKSUM: u8 = 0x04;
+const LZ4_CONTENT_SIZE: u8 = 0x08;
+const LZ4_BLOCK_CHECKSUM: u8 = 0x10;
+const LZ4_INDEPENDENT: u8 = 0x20;
+/// How far back a match may lie.
+const LZ4_WINDOW: usize = 64 << 10;
 
 /// The largest window that Kafka's highest zstd level uses. It is filled as data arrives, never beforehand.
 const ZSTD_WINDOW: u64 = 128 << 20;
@@ -30,25 +47,20 @@ const ZSTD_STEP: usize = 256 * 1024;
 /// How much is read at once.
 const STEP: usize = 64 * 1024;
 
-pub(super) fn compress(codec: Compression, input: &[u8]) -> Result<Vec<u8>, Failure> {
+pub(super) fn compress(codec: Compression, input: &[u8], out: &mut Vec<u8>) -> Result<bool, Failure> {
     match codec {
-        Compression::None => Ok(input.to_vec()),
+        Compression::None => Ok(push_if_room(out, input)),
         Compression::Gzip => {
             let mut encoder = GzEncoder::new(Vec::with_capacity(input.len() / 2), flate2::Compression::default());
             encoder.write_all(input)?;
-            Ok(encoder.finish()?)
+            Ok(push_if_room(out, &encoder.finish()?))
         }
-        Compression::Snappy => snappy_compress(input),
-        Compression::Lz4 => {
-            let frame = FrameInfo::new().block_size(BlockSize::Max64KB).block_mode(BlockMode::Independent);
-            let mut encoder = Lz4Encoder::with_frame_info(frame, Vec::with_capacity(input.len() / 2));
-            encoder.write_all(input)?;
-            Ok(encoder.finish()?)
-        }
+        Compression::Snappy => snappy_compress(input, out),
+        Compression::Lz4 => lz4_compress(input, out),
         Compression::Zstd => {
             let mut output = Vec::with_capacity(input.len() / 2);
             ruzstd::encoding::compress(input, &mut output, CompressionLevel::Fastest);
-            Ok(output)
+            Ok(push_if_room(out, &output))
         }
     }
 }
@@ -59,10 +71,7 @@ pub(super) fn decompress(codec: Compression, input: &[u8], sink: &mut Sink<'_>) 
         Compression::Gzip if input.is_empty() => Err("no data".into()),
         Compression::Gzip => pump(MultiGzDecoder::new(input), sink),
         Compression::Snappy => snappy_decompress(input, sink),
-        Compression::Lz4 => {
-            lz4_check(input)?;
-            pump(Lz4Decoder::new(input), sink)
-        }
+        Compression::Lz4 => lz4_decompress(input, sink),
         Compression::Zstd => zstd_decompress(input, sink),
     }
 }
@@ -70,33 +79,29 @@ pub(super) fn decompress(codec: Compression, input: &[u8], sink: &mut Sink<'_>) 
 /// Reads to the end, at most a byte past the limit.
 fn pump(mut source: impl Read, sink: &mut Sink<'_>) -> Result<(), Failure> {
     loop {
-        let filled = sink.out.len();
         let left = sink.left();
         if left == 0 {
             let more = source.read(&mut [0])?;
             return sink.check(more);
         }
         let step = left.min(STEP);
-        sink.reserve(step)?;
-        sink.out.resize(filled + step, 0);
-        let read = source.read(&mut sink.out[filled..]);
-        sink.out.truncate(filled + *read.as_ref().unwrap_or(&0));
-        if read? == 0 {
+        let read = source.read(sink.room(step)?.1)?;
+        sink.end += read;
+        if read == 0 {
             return Ok(());
         }
     }
 }
 
-fn snappy_compress(input: &[u8]) -> Result<Vec<u8>, Failure> {
+fn snappy_compress(input: &[u8], out: &mut Vec<u8>) -> Result<bool, Failure> {
     let mut encoder = snap::raw::Encoder::new();
-    let mut output = XERIAL_HEADER.to_vec();
     let mut block = vec![0; snap::raw::max_compress_len(XERIAL_BLOCK)];
+    let mut fits = push_if_room(out, &XERIAL_HEADER);
     for chunk in input.chunks(XERIAL_BLOCK) {
         let size = encoder.compress(chunk, &mut block)?;
-        output.extend_from_slice(&(size as u32).to_be_bytes());
-        output.extend_from_slice(&block[..size]);
+        fits = fits && push_if_room(out, &(size as u32).to_be_bytes()) && push_if_room(out, &block[..size]);
     }
-    Ok(output)
+    Ok(fits)
 }
 
 /// Java frames its blocks; librdkafka and others write one bare block.
@@ -124,42 +129,110 @@ fn snappy_block(block: &[u8], sink: &mut Sink<'_>) -> Result<(), Failure> {
         sink.check(size)?;
         return Err(format!("{} bytes claim to be {size}", block.len()).into());
     }
-    sink.reserve(size)?;
-    let filled = sink.out.len();
-    sink.out.resize(filled + size, 0);
-    let read = snap::raw::Decoder::new().decompress(block, &mut sink.out[filled..])?;
-    sink.out.truncate(filled + read);
+    sink.end += snap::raw::Decoder::new().decompress(block, sink.room(size)?.1)?;
     Ok(())
 }
 
-/// Whether `input` is one frame from its magic number to its end mark: the decoder takes a frame that is cut between
-/// two blocks for a whole one, and would go on to frames of other kinds.
-fn lz4_check(input: &[u8]) -> Result<(), &'static str> {
-    const CUT: &str = "the frame is cut short";
-    let word = |at: usize| -> Result<u32, &'static str> {
-        let bytes = input.get(at..).and_then(<[u8]>::first_chunk).ok_or(CUT)?;
-        Ok(u32::from_le_bytes(*bytes))
-    };
-    if word(0)? != LZ4_MAGIC {
-        return Err("not an LZ4 frame");
+/// One frame of independent blocks, without checksums but the header's own: the batch has one.
+fn lz4_compress(input: &[u8], out: &mut Vec<u8>) -> Result<bool, Failure> {
+    let [magic @ .., flags, sizes, checksum] = &mut [0; 7];
+    *magic = LZ4_MAGIC.to_le_bytes();
+    (*flags, *sizes) = (LZ4_VERSION << 6 | LZ4_INDEPENDENT, LZ4_64_KIB << 4);
+    *checksum = (XxHash32::oneshot(0, &[*flags, *sizes]) >> 8) as u8;
+    let mut fits = push_if_room(out, magic) && push_if_room(out, &[*flags, *sizes, *checksum]);
+    let mut table = block::CompressTable::small();
+    let mut packed = vec![0; block::get_maximum_output_size(input.len().min(LZ4_BLOCK))];
+    for block in input.chunks(LZ4_BLOCK) {
+        let size = block::compress_into_with_table(block, &mut packed, &mut table)?;
+        let (block, flag) = if size < block.len() { (&packed[..size], 0) } else { (block, LZ4_STORED) };
+        fits = fits && push_if_room(out, &(block.len() as u32 | flag).to_le_bytes()) && push_if_room(out, block);
     }
-    let flags = *input.get(4).ok_or(CUT)?;
-    let flag = |bit: u8, size: usize| if flags & bit != 0 { size } else { 0 };
-    let mut at = 7 + flag(0x08, 8) + flag(0x01, 4);
+    Ok(fits && push_if_room(out, &[0; 4]))
+}
+
+/// One LZ4 frame from its magic number to its end mark. Its blocks unfold in place: going through a stream would copy
+/// all of it once more.
+fn lz4_decompress(input: &[u8], sink: &mut Sink<'_>) -> Result<(), Failure> {
+    const CUT: &str = "the frame is cut short";
+    let (magic, rest) = input.split_first_chunk().ok_or(CUT)?;
+    let ([flags, sizes], rest) = rest.split_first_chunk().ok_or(CUT)?;
+    if u32::from_le_bytes(*magic) != LZ4_MAGIC {
+        return Err("not an LZ4 frame".into());
+    }
+    if flags >> 6 != LZ4_VERSION || flags & LZ4_RESERVED != 0 || sizes & LZ4_SIZES_RESERVED != 0 {
+        return Err("an unknown kind of LZ4 frame".into());
+    }
+    let flag = |bit: u8| flags & bit != 0;
+    if flag(LZ4_DICTIONARY) {
+        return Err("it needs a dictionary, which Kafka has no place for".into());
+    }
+    let largest = match sizes >> 4 & 7 {
+        code @ LZ4_64_KIB.. => 1 << (8 + 2 * code),
+        code => return Err(format!("an unknown block size, {code}").into()),
+    };
+    // The size of the content is no more than a claim.
+    let said = if flag(LZ4_CONTENT_SIZE) { Some(u64::from_le_bytes(*rest.first_chunk().ok_or(CUT)?)) } else { None };
+    let described = 2 + if said.is_some() { 8 } else { 0 };
+    let (&checksum, mut rest) = rest.get(described - 2..).and_then(<[u8]>::split_first).ok_or(CUT)?;
+    if (XxHash32::oneshot(0, &input[4..4 + described]) >> 8) as u8 != checksum {
+        return Err("wrong checksum of the frame's header".into());
+    }
+    let start = sink.end;
     loop {
-        let size = word(at)?;
-        at += 4;
-        if size == 0 {
+        let (word, tail) = rest.split_first_chunk().ok_or(CUT)?;
+        let word = u32::from_le_bytes(*word);
+        if word == 0 {
+            rest = tail;
             break;
         }
-        // Below 2^31 and so far within the input: no overflow even in 32 bits, as slices are shorter than that.
-        at = at.checked_add((size & !LZ4_STORED) as usize + flag(0x10, 4)).ok_or(CUT)?;
+        let size = usize::try_from(word & !LZ4_STORED)?;
+        if size > largest {
+            return Err(format!("a block of {size} bytes in a frame of blocks of up to {largest}").into());
+        }
+        let (block, tail) = tail.split_at_checked(size).ok_or(CUT)?;
+        rest = if flag(LZ4_BLOCK_CHECKSUM) { lz4_checked(tail, block).ok_or(CUT)?? } else { tail };
+        if word & LZ4_STORED != 0 {
+            sink.push(block)?;
+        } else {
+            lz4_block(block, largest, !flag(LZ4_INDEPENDENT), sink)?;
+        }
     }
-    match input.len().checked_sub(at + flag(0x04, 4)) {
-        Some(0) => Ok(()),
-        Some(_) => Err("bytes behind the frame"),
-        None => Err(CUT),
+    if let Some(said) = said
+        && u64::try_from(sink.end - start) != Ok(said)
+    {
+        return Err(format!("{} bytes in place of {said}", sink.end - start).into());
     }
+    if flag(LZ4_CONTENT_CHECKSUM) {
+        rest = lz4_checked(rest, sink.room(0)?.0).ok_or(CUT)??;
+    }
+    if rest.is_empty() { Ok(()) } else { Err("bytes behind the frame".into()) }
+}
+
+/// What follows the checksum of `content`, which `rest` starts with; `None` if there is none.
+fn lz4_checked<'a>(rest: &'a [u8], content: &[u8]) -> Option<Result<&'a [u8], &'static str>> {
+    let (checksum, rest) = rest.split_first_chunk()?;
+    let right = XxHash32::oneshot(0, content) == u32::from_le_bytes(*checksum);
+    Some(if right { Ok(rest) } else { Err("wrong checksum") })
+}
+
+/// A block that is `linked` may refer to the 64 KiB before it.
+fn lz4_block(block: &[u8], largest: usize, linked: bool, sink: &mut Sink<'_>) -> Result<(), Failure> {
+    let left = sink.left();
+    // No byte of a block unfolds to more than 255.
+    let room = largest.min(block.len().saturating_mul(255)).min(left);
+    let (before, target) = sink.room(room)?;
+    let done = if linked {
+        let window = &before[before.len().saturating_sub(LZ4_WINDOW)..];
+        block::decompress_into_with_dict(block, target, window)
+    } else {
+        block::decompress_into(block, target)
+    };
+    match done {
+        Ok(size) => sink.end += size,
+        Err(block::DecompressError::OutputTooSmall { .. }) if room == left => sink.check(room + 1)?,
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
 }
 
 fn zstd_decompress(mut input: &[u8], sink: &mut Sink<'_>) -> Result<(), Failure> {

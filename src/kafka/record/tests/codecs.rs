@@ -1,16 +1,37 @@
 //! The codecs: what goes in comes out, and no more than was allowed.
 
-use super::super::compression::{compress, decompress};
+use super::super::compression::{self, decompress};
 use super::super::fuzz;
 use super::*;
 
 const CODECS: &[Compression] = &[Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
+
+/// Compresses with room for whatever comes of it.
+fn compress(codec: Compression, input: &[u8]) -> Result<Vec<u8>, Error> {
+    let mut packed = Vec::with_capacity(2 * input.len() + 200);
+    assert!(compression::compress(codec, input, &mut packed)?);
+    Ok(packed)
+}
+
+#[test]
+fn what_does_not_fit_is_said_and_takes_no_memory() {
+    for &codec in CODECS {
+        let room = compress(codec, &text(100_000)).unwrap().len();
+        let mut packed = Vec::with_capacity(room);
+        assert!(compression::compress(codec, &text(100_000), &mut packed).unwrap(), "{codec}");
+        let mut packed = Vec::with_capacity(room - 1);
+        let capacity = packed.capacity();
+        let fits = compression::compress(codec, &text(100_000), &mut packed).unwrap();
+        assert_eq!((fits, packed.capacity()), (capacity >= room, capacity), "{codec}");
+    }
+}
 const MIB: usize = 1 << 20;
 const LIMIT: Limits = Limits { bytes: MIB, ratio: 1024 };
 
 fn unpacked(codec: Compression, input: &[u8]) -> Result<Vec<u8>, Error> {
-    let mut out = b"before".to_vec();
-    let done = decompress(codec, input, LIMIT, &mut out);
+    let mut out = b"before, and what is left of something else".to_vec();
+    let start = 6;
+    let done = decompress(codec, input, LIMIT, &mut out, start);
     assert!(out.capacity() <= MIB + 64, "{} bytes taken", out.capacity());
     assert_eq!(&out[..6], b"before");
     if done.is_err() {
@@ -185,6 +206,49 @@ fn lz4_with_a_bad_header_or_a_match_before_its_start() {
     wild.extend_from_slice(&block);
     wild.extend_from_slice(&[0; 4]);
     refused(unpacked(Compression::Lz4, &wild), "corrupt lz4 data");
+}
+
+/// Our own frames, read by the library's decoder of frames.
+#[test]
+fn lz4_frames_are_what_others_take_for_one() {
+    for size in [0, 1, 20, 65_533, 65_534, 65_535, 65_536, 200_000] {
+        let packed = compress(Compression::Lz4, &text(size)).unwrap();
+        let mut read = Vec::new();
+        let mut decoder = lz4_flex::frame::FrameDecoder::new(&packed[..]);
+        std::io::Read::read_to_end(&mut decoder, &mut read).unwrap();
+        assert_eq!(read, text(size));
+    }
+}
+
+/// Whatever else a client may set: dependent blocks, larger ones, checksums, the size of the content.
+#[test]
+fn lz4_frames_of_every_kind() {
+    use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
+    let content: Vec<u8> = (0..40).flat_map(|n| text(5_000 + n)).collect();
+    for size in [BlockSize::Max64KB, BlockSize::Max256KB, BlockSize::Max1MB, BlockSize::Max4MB] {
+        for bits in 0..16 {
+            let bit = |n: i32| bits & 1 << n != 0;
+            let info = FrameInfo::new()
+                .block_size(size)
+                .block_mode(if bit(0) { BlockMode::Linked } else { BlockMode::Independent })
+                .block_checksums(bit(1))
+                .content_checksum(bit(2))
+                .content_size(bit(3).then_some(content.len() as u64));
+            let mut encoder = FrameEncoder::with_frame_info(info, Vec::new());
+            std::io::Write::write_all(&mut encoder, &content).unwrap();
+            let packed = encoder.finish().unwrap();
+            assert_eq!(unpacked(Compression::Lz4, &packed).unwrap(), content, "{size:?} {bits:04b}");
+            for cut in [1, 4, 5, 8, packed.len() / 2] {
+                refused(unpacked(Compression::Lz4, &packed[..packed.len() - cut]), "corrupt lz4 data");
+            }
+            refused(unpacked(Compression::Lz4, &[&packed[..], &[0]].concat()), "corrupt lz4 data");
+            let mut last = packed.clone();
+            if bit(2) {
+                last[packed.len() - 1] ^= 1;
+                refused(unpacked(Compression::Lz4, &last), "wrong checksum");
+            }
+        }
+    }
 }
 
 #[test]
