@@ -216,6 +216,19 @@ func connectAtEnd(o options, admin *kgo.Client) (*kgo.Client, error) {
 	return connect(opts)
 }
 
+// connectBoth gives a producer, a consumer at the end of the topic, and what the producer is set to.
+func connectBoth(o options) (producer, consumer *kgo.Client, set settings, err error) {
+	opts, set := producerOptions(o)
+	if producer, err = connect(opts); err != nil {
+		return nil, nil, nil, err
+	}
+	if consumer, err = connectAtEnd(o, producer); err != nil {
+		producer.Close()
+		return nil, nil, nil, err
+	}
+	return producer, consumer, set, nil
+}
+
 func produce(o options) (*report, error) {
 	opts, set := producerOptions(o)
 	client, err := connect(opts)
@@ -308,16 +321,11 @@ func poll(client *kgo.Client, limit time.Duration) (kgo.Fetches, error) {
 }
 
 func measureLatency(o options) (*report, error) {
-	opts, set := producerOptions(o)
-	producer, err := connect(opts)
+	producer, consumer, set, err := connectBoth(o)
 	if err != nil {
 		return nil, err
 	}
 	defer producer.Close()
-	consumer, err := connectAtEnd(o, producer)
-	if err != nil {
-		return nil, err
-	}
 	defer consumer.Close()
 
 	warm := int(warmUp.Seconds()) * o.rate
@@ -386,16 +394,11 @@ func measureLatency(o options) (*report, error) {
 }
 
 func idle(o options) (*report, error) {
-	opts, set := producerOptions(o)
-	producer, err := connect(opts)
+	producer, consumer, set, err := connectBoth(o)
 	if err != nil {
 		return nil, err
 	}
 	defer producer.Close()
-	consumer, err := connectAtEnd(o, producer)
-	if err != nil {
-		return nil, err
-	}
 	defer consumer.Close()
 	seconds := time.Duration(o.seconds) * time.Second
 	measured := start()

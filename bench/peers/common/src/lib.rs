@@ -11,7 +11,7 @@ mod values;
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use arguments::{Arguments, Compression, Mode};
 pub use measure::Measure;
@@ -24,6 +24,21 @@ pub use values::Values;
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 pub type Result<T = (), E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
+
+/// Polls until everything is here, or nothing came for [`PATIENCE`]. `poll` says whether anything came.
+pub fn poll_until<S>(
+    state: &mut S,
+    all_here: impl Fn(&S) -> bool,
+    mut poll: impl FnMut(&mut S) -> Result<bool>,
+) -> Result {
+    let mut last = Instant::now();
+    while !all_here(state) && last.elapsed() < PATIENCE {
+        if poll(state)? {
+            last = Instant::now();
+        }
+    }
+    Ok(())
+}
 
 /// Does the work that the command line asks for and prints its report. Exit code 0 whenever there is a report, however
 /// the work ended: that is said in it.

@@ -2,7 +2,7 @@ use std::fmt::Display;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::{Result, report::Report};
+use crate::{Arguments, Measure, Report, Result};
 
 /// What became of the records that were sent, counted by the client's own callbacks or handles.
 #[derive(Debug, Default)]
@@ -35,6 +35,13 @@ impl Outcomes {
 
     pub fn count_acknowledged(&self) -> u64 {
         self.acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// Ends a run of produce: what was acknowledged, and what failed.
+    pub fn finish(&self, measure: Measure, arguments: &Arguments, report: &mut Report) {
+        let acknowledged = self.count_acknowledged();
+        self.tell(report);
+        report.finish(measure, acknowledged, acknowledged * arguments.size as u64, arguments.count);
     }
 
     /// Puts into the report what failed.

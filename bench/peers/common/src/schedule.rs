@@ -1,7 +1,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::{Arguments, Measure, Result, Values};
+use crate::{Arguments, Measure, Report, Result, Values};
 
 /// Records before those that count.
 const WARM_UP_SECONDS: u64 = 2;
@@ -107,8 +107,11 @@ impl Arrivals {
         self.received >= self.schedule.total
     }
 
-    pub fn into_latencies(self) -> Vec<u64> {
-        self.latencies
+    /// Ends the run: what arrived, and how late.
+    pub fn finish(self, measure: Measure, arguments: &Arguments, report: &mut Report) {
+        let received = self.latencies.len() as u64;
+        report.finish(measure, received, received * arguments.size as u64, self.schedule.measured());
+        report.latencies(self.latencies);
     }
 }
 
@@ -133,6 +136,6 @@ mod tests {
             arrivals.note(&value);
         }
         assert!(arrivals.all_here());
-        assert_eq!(arrivals.into_latencies().len(), 12);
+        assert_eq!(arrivals.latencies.len(), 12);
     }
 }

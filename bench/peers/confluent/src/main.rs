@@ -43,9 +43,7 @@ async fn produce(arguments: &Arguments, report: &mut Report) -> Result {
         send(&producer, &arguments.topic, values.get(index)).await?;
     }
     producer.flush().await?;
-    let acknowledged = OUTCOMES.count_acknowledged();
-    OUTCOMES.tell(report);
-    report.finish(measure, acknowledged, acknowledged * arguments.size as u64, arguments.count);
+    OUTCOMES.finish(measure, arguments, report);
     producer.close().await?;
     Ok(())
 }
@@ -103,10 +101,7 @@ async fn latency(arguments: &Arguments, report: &mut Report) -> Result {
     }
     let measure = sender.join().map_err(|_| "the sender panicked")??;
     OUTCOMES.tell(report);
-    let latencies = arrivals.into_latencies();
-    let received = latencies.len() as u64;
-    report.finish(measure, received, received * arguments.size as u64, schedule.measured());
-    report.latencies(latencies);
+    arrivals.finish(measure, arguments, report);
     consumer.close().await?;
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use kafka::consumer::{Consumer, FetchOffset};
 use kafka::producer::{ProduceConfirm, Producer, Record, RequiredAcks};
 use peer_common::{
-    Arguments, Arrivals, Compression, Measure, Mode, Outcomes, PATIENCE, Report, Result, Schedule, Values,
+    Arguments, Arrivals, Compression, Measure, Mode, Outcomes, Report, Result, Schedule, Values, poll_until,
 };
 
 /// Bytes of values handed over at once, over all partitions: of each of three about 1 MB, or 16 KB.
@@ -47,9 +47,7 @@ fn produce(arguments: &Arguments, report: &mut Report) -> Result {
         batch.clear();
         index = end;
     }
-    let acknowledged = outcomes.count_acknowledged();
-    outcomes.tell(report);
-    report.finish(measure, acknowledged, acknowledged * arguments.size as u64, arguments.count);
+    outcomes.finish(measure, arguments, report);
     Ok(())
 }
 
@@ -65,18 +63,18 @@ fn check(confirmed: &[ProduceConfirm]) -> Result {
 fn consume(arguments: &Arguments, report: &mut Report) -> Result {
     let mut consumer = connect_consumer(arguments, report, FetchOffset::Earliest)?;
     let measure = Measure::start();
-    let (mut records, mut bytes, mut last) = (0, 0, Instant::now());
-    while records < arguments.count && last.elapsed() < PATIENCE {
-        let polled = consumer.poll()?;
-        if polled.is_empty() {
-            continue;
-        }
-        last = Instant::now();
-        for message in polled.iter().flat_map(|set| set.messages()) {
-            records += 1;
-            bytes += message.value.len() as u64;
-        }
-    }
+    let mut read = (0, 0);
+    poll_until(
+        &mut read,
+        |(records, _)| *records >= arguments.count,
+        |(records, bytes)| {
+            for_each_value(&mut consumer, |value| {
+                *records += 1;
+                *bytes += value.len() as u64;
+            })
+        },
+    )?;
+    let (records, bytes) = read;
     report.finish(measure, records.min(arguments.count), bytes, arguments.count);
     Ok(())
 }
@@ -92,26 +90,23 @@ fn latency(arguments: &Arguments, report: &mut Report) -> Result {
         let arrivals = receiver.join().expect("the receiver panicked");
         measure.and_then(|measure| Ok((measure, arrivals?)))
     })?;
-    let latencies = arrivals.into_latencies();
-    let received = latencies.len() as u64;
-    report.finish(measure, received, received * arguments.size as u64, schedule.measured());
-    report.latencies(latencies);
+    arrivals.finish(measure, arguments, report);
     Ok(())
 }
 
 fn receive(consumer: &mut Consumer, schedule: Schedule) -> Result<Arrivals> {
-    let (mut arrivals, mut last) = (Arrivals::new(schedule), Instant::now());
-    while !arrivals.all_here() && last.elapsed() < PATIENCE {
-        let polled = consumer.poll()?;
-        if polled.is_empty() {
-            continue;
-        }
-        last = Instant::now();
-        for message in polled.iter().flat_map(|set| set.messages()) {
-            arrivals.note(message.value);
-        }
-    }
+    let mut arrivals = Arrivals::new(schedule);
+    poll_until(&mut arrivals, Arrivals::all_here, |arrivals| for_each_value(consumer, |value| arrivals.note(value)))?;
     Ok(arrivals)
+}
+
+/// One poll. Whether it brought anything.
+fn for_each_value(consumer: &mut Consumer, mut each: impl FnMut(&[u8])) -> Result<bool> {
+    let polled = consumer.poll()?;
+    for message in polled.iter().flat_map(|set| set.messages()) {
+        each(message.value);
+    }
+    Ok(!polled.is_empty())
 }
 
 fn idle(arguments: &Arguments, report: &mut Report) -> Result {

@@ -80,9 +80,7 @@ fn produce(by: By, arguments: &Arguments, report: &mut Report) -> Result {
         }
     }
     producer.flush(6 * PATIENCE)?;
-    let acknowledged = deliveries.0.count_acknowledged();
-    deliveries.0.tell(report);
-    report.finish(measure, acknowledged, acknowledged * arguments.size as u64, arguments.count);
+    deliveries.0.finish(measure, arguments, report);
     Ok(())
 }
 
@@ -149,10 +147,7 @@ fn latency(arguments: &Arguments, report: &mut Report) -> Result {
         measure.and_then(|measure| Ok((measure, arrivals?)))
     })?;
     deliveries.0.tell(report);
-    let latencies = arrivals.into_latencies();
-    let received = latencies.len() as u64;
-    report.finish(measure, received, received * arguments.size as u64, schedule.measured());
-    report.latencies(latencies);
+    arrivals.finish(measure, arguments, report);
     Ok(())
 }
 

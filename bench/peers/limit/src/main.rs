@@ -152,10 +152,7 @@ fn latency(arguments: &Arguments, report: &mut Report) -> Result {
         let arrivals = receiver.join().expect("the receiver panicked")?;
         Ok::<_, Box<dyn std::error::Error + Send + Sync>>((measure?, arrivals))
     })?;
-    let latencies = arrivals.into_latencies();
-    let received = latencies.len() as u64;
-    report.finish(measure, received, received * arguments.size as u64, schedule.measured());
-    report.latencies(latencies);
+    arrivals.finish(measure, arguments, report);
     Ok(())
 }
 
