@@ -16,8 +16,7 @@ use crate::{Error, ErrorKind, Result};
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The percentiles that are reported.
-pub(crate) const PERCENTILES: [(&str, f64); 5] =
-    [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99.9", 99.9), ("p99.99", 99.99)];
+const PERCENTILES: [(&str, f64); 5] = [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99.9", 99.9), ("p99.99", 99.99)];
 
 /// A number that only grows.
 #[derive(Debug, Default)]

@@ -62,7 +62,7 @@ pub(super) fn run(options: &Options, stop: &Stop) -> Result<Option<Report>> {
 
     let measured = Arc::new(Counter::default());
     let progress = Progress::start(&measured, Limit::Count(course.total - course.warm_up));
-    let sender = Sender { options, course, producer: &producer, tally: &tally, patience, stop, key: course.key };
+    let sender = Sender { options, course, producer: &producer, tally: &tally, patience, stop };
     let mut receiver = Receiver::new(&course, &measured);
     let all_sent = AtomicU64::new(UNKNOWN);
     let start = Instant::now();
@@ -204,7 +204,6 @@ struct Sender<'a> {
     tally: &'a Tally,
     patience: Duration,
     stop: &'a Stop,
-    key: u64,
 }
 
 impl Sender<'_> {
@@ -245,7 +244,7 @@ impl Sender<'_> {
             }
             let value = values.nth_mut(index);
             if let Some(place) = value.first_chunk_mut() {
-                *place = (nanos(offset) ^ self.key).to_le_bytes();
+                *place = (nanos(offset) ^ self.course.key).to_le_bytes();
             }
             self.producer.post(Record::to(&self.options.topic).value(value))?;
         }

@@ -11,17 +11,19 @@ use super::core::{Core, Shared};
 use super::fetch_buffer::Item;
 use super::fetching::{Answer, Asked, Plan, Unprepared, Work, scan, unfolded_at_once};
 use super::offsets::LogEnd;
-use super::spares::Spares;
 use crate::clock::{Backoff, Deadline};
 use crate::kafka::config::ConsumerSettings;
 use crate::kafka::error::{Error, ErrorKind, Result};
 use crate::kafka::net::{Closer, Connection};
+use crate::kafka::protocol::Spares;
 use crate::kafka::protocol::messages::{
     FetchPartition, FetchRequest, FetchTopic, ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic,
 };
 
 /// A fetcher whose broker has led nothing of ours for this long ends.
 const IDLE: Duration = Duration::from_secs(30);
+/// So many buffers of decompressed batches are kept. Looking for a free one stays cheap, and small ones are quickly made.
+const MOST_SPARES: usize = 32;
 /// An answer of up to so many bytes is handed over within microseconds.
 const SMALL: usize = 16 << 10;
 /// A refusal that only an administrator can lift is tried again after this long.
@@ -33,8 +35,7 @@ pub(super) fn run(shared: &Shared, node: i32, closer: &Closer) {
     let backoff = Backoff::new(client.reconnect_backoff, client.reconnect_backoff_max);
     let failures = Failures { backoff, complained: false };
     // As much again as may wait in the buffer, for what was handed over.
-    let share = shared.settings.prefetch_bytes / shared.lock().leaders.max(1);
-    let spares = Spares::new(share.saturating_mul(2));
+    let spares = Spares::new(MOST_SPARES, shared.lock().share(&shared.settings).saturating_mul(2));
     let mut fetcher =
         Fetcher { shared, node, closer, connection: None, in_flight: None, not_before: None, failures, spares };
     while let Some(work) = fetcher.wait_for_work() {

@@ -12,12 +12,11 @@ use std::time::{Duration, Instant};
 use super::core::Core;
 use super::fetch_buffer::{Event, Item};
 use super::offsets::{LogEnd, Position};
-use super::spares::Spares;
 use super::subscription::{Epoch, TopicPartition};
 use crate::kafka::config::ConsumerSettings;
 use crate::kafka::error::{Error, ErrorKind, Result};
 use crate::kafka::protocol::messages::{FetchResponse, ListOffsetsResponse};
-use crate::kafka::protocol::{ApiKey, Bytes, ErrorCode};
+use crate::kafka::protocol::{ApiKey, Bytes, ErrorCode, Spares};
 use crate::kafka::record::batch::{Batch, batches};
 use crate::kafka::record::compression::Limits;
 use crate::kafka::record::walk::Cursor;
@@ -99,6 +98,11 @@ impl Answer {
 }
 
 impl Core {
+    /// How many bytes may wait from each leader.
+    pub fn share(&self, settings: &ConsumerSettings) -> usize {
+        settings.prefetch_bytes / self.leaders.max(1)
+    }
+
     /// What the fetcher of `node`, which has `pending` bytes that are not yet in the buffer, does next.
     pub fn plan(&mut self, node: i32, pending: usize, now: Instant, settings: &ConsumerSettings) -> Plan {
         let mut leads = false;
@@ -138,7 +142,7 @@ impl Core {
         if fetches.is_empty() {
             return Plan::Wait(wake);
         }
-        let share = settings.prefetch_bytes / self.leaders.max(1);
+        let share = self.share(settings);
         let request = share.div_ceil(2).clamp(1, settings.fetch_max_bytes.max(1) as usize);
         if self.buffer.bytes_from(node) + pending + request > share.max(request) && !self.drop_paused(node, pending) {
             return Plan::Wait(wake);
@@ -274,7 +278,7 @@ impl Core {
     /// Whether there is room to unfold more of an answer from `node`; None when nobody wants it any more.
     pub fn room(&mut self, node: i32, asked: &Asked, now: Instant, settings: &ConsumerSettings) -> Option<bool> {
         let paused = self.assignment.current(&asked.partition, asked.epoch)?.paused;
-        let share = settings.prefetch_bytes / self.leaders.max(1);
+        let share = self.share(settings);
         let buffered = self.buffer.bytes_from(node);
         if buffered == 0 || buffered + unfolded_at_once(settings) <= share {
             return Some(true);
@@ -482,8 +486,8 @@ fn prepare_batch(asked: &Asked, batch: Batch, check_crcs: bool, room: &mut usize
         return Ok(gap);
     }
     let batch = if batch.is_compressed() {
-        let unfolded = batch.decompress_into(Limits::default(), || spares.take())?;
-        spares.keep(&unfolded);
+        let unfolded = batch.decompress_into(Limits::default(), || Arc::unwrap_or_clone(spares.take()))?;
+        spares.keep(unfolded.buffer());
         *room = room.saturating_sub(unfolded.size());
         // What a codec asked room for may be far more than it then took.
         unfolded.trimmed()

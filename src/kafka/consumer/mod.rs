@@ -36,7 +36,6 @@ mod fetching;
 mod group;
 mod offsets;
 mod records;
-mod spares;
 mod subscription;
 
 pub use records::{ConsumerRecord, Records, RecordsIter};

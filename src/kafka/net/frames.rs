@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::transport::Stream;
 use crate::clock::Deadline;
-use crate::kafka::protocol::{Bytes, frame};
+use crate::kafka::protocol::{Bytes, Spares, frame};
 
 /// A frame's claimed size is believed in steps of this: memory grows as bytes really arrive.
 const STEP: usize = 1 << 20;
@@ -49,8 +49,8 @@ pub(crate) struct FrameReader {
     /// All of its length is initialised; `filled` says how much of that was read.
     buffer: Arc<Vec<u8>>,
     filled: usize,
-    /// Buffers handed out before. One is free again when nothing else holds it.
-    kept: Vec<Arc<Vec<u8>>>,
+    /// Buffers handed out before.
+    spares: Spares,
 }
 
 impl FrameReader {
@@ -66,7 +66,7 @@ impl FrameReader {
     }
 
     fn with(stream: Stream, limit: usize, sizes: &'static Sizes) -> Self {
-        Self { stream, limit, sizes, buffer: Arc::new(Vec::new()), filled: 0, kept: Vec::new() }
+        Self { stream, limit, sizes, buffer: Arc::default(), filled: 0, spares: Spares::new(sizes.kept, usize::MAX) }
     }
 
     /// The next frame, without its size prefix.
@@ -80,7 +80,9 @@ impl FrameReader {
             unshared(&mut self.buffer)[..excess].copy_from_slice(&done[end..self.filled]);
         }
         self.filled = excess;
-        self.keep(&done);
+        if done.len() <= self.sizes.largest_kept {
+            self.spares.keep(Arc::clone(&done));
+        }
         Ok(Bytes::from_shared(done, PREFIX..end))
     }
 
@@ -122,31 +124,15 @@ impl FrameReader {
         Ok(())
     }
 
-    /// A free buffer of at least `room`, or a new one. The largest is preferred: a connection that fetched much will
-    /// fetch much again.
+    /// A free buffer of at least `room`, or a new one.
     fn take_buffer(&mut self, room: usize) -> Arc<Vec<u8>> {
-        let free = (0..self.kept.len())
-            .filter(|&i| Arc::strong_count(&self.kept[i]) == 1)
-            .max_by_key(|&i| self.kept[i].len())
-            .map(|i| self.kept.swap_remove(i));
-        let mut buffer = free.unwrap_or_default();
+        let mut buffer = self.spares.take();
         let bytes = unshared(&mut buffer);
         let room = room.max(self.sizes.small);
         if bytes.len() < room {
             bytes.resize(room, 0);
         }
         buffer
-    }
-
-    fn keep(&mut self, buffer: &Arc<Vec<u8>>) {
-        if buffer.len() > self.sizes.largest_kept {
-            return;
-        }
-        if self.kept.len() == self.sizes.kept {
-            // Whoever still holds it frees it.
-            self.kept.remove(0);
-        }
-        self.kept.push(Arc::clone(buffer));
     }
 }
 

@@ -169,7 +169,6 @@ impl Queue {
         if self.closed {
             return Err(Error::state("the producer is closed"));
         }
-        let (key, value, headers) = (record.key_bytes(), record.value_bytes(), record.header_list());
         let mut filled = false;
         let most = self.most(limits);
         if let Some(open) = &mut self.open {
@@ -182,6 +181,7 @@ impl Queue {
             }
             filled = true;
         }
+        let (key, value, headers) = (record.key_bytes(), record.value_bytes(), record.header_list());
         let (created, created_ms) = (Instant::now(), clock::milliseconds());
         let timestamp = record.timestamp_given().unwrap_or(created_ms);
         let mut builder = BatchBuilder::new(Vec::new());

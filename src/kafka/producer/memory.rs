@@ -222,10 +222,8 @@ mod tests {
         let memory = Memory::new(30_000);
         let batches: Vec<_> = (0..3).map(|_| memory.take(10_000).unwrap()).collect();
         assert!(memory.take(1).is_none());
-        let mut spares = Vec::new();
         for batch in batches {
             let packed = memory.take_spare(10_000);
-            spares.push(packed.as_ptr());
             memory.give_spare(batch);
             memory.give_back(Arc::new(packed));
         }

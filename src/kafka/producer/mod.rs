@@ -314,7 +314,7 @@ impl Shared {
         if self.settings.partitioner == PartitionerKind::RoundRobin {
             return 0;
         }
-        let Some(first) = records.first() else { return 0 };
+        let Some((first, others)) = records.split_first() else { return 0 };
         let Some(topic) = self.topics.find(first.topic()).filter(|topic| topic.partition_count() > 0) else { return 0 };
         let now = clock::coarse_milliseconds();
         let Ok((partition, _)) = self.choose(topic, first, now) else { return 0 };
@@ -323,7 +323,7 @@ impl Shared {
             record.topic() == first.topic()
                 && self.choose(topic, record, now).is_ok_and(|(other, _)| Arc::ptr_eq(other, partition))
         };
-        let run = records.iter().take(LONGEST_RUN).take_while(follows);
+        let run = std::iter::once(first).chain(others.iter().take(LONGEST_RUN - 1).take_while(follows));
         run.take_while(|record| queue.append_open(record, now, &self.limits, &self.memory)).count()
     }
 

@@ -21,6 +21,7 @@ pub mod frame;
 pub mod fuzz;
 pub mod messages;
 mod schema;
+mod spares;
 #[cfg(test)]
 mod tests;
 mod uuid;
@@ -32,4 +33,5 @@ pub use encode::Encoder;
 pub use error_code::ErrorCode;
 pub use frame::Frame;
 pub use schema::{Request, Response};
+pub(crate) use spares::Spares;
 pub use uuid::Uuid;

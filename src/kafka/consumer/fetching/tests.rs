@@ -62,7 +62,7 @@ impl Fixture {
     fn publish(&mut self, answers: Vec<Answer>) {
         for answer in answers {
             if let Some(mut rest) = Unprepared::of(answer) {
-                let items = rest.prepare(true, &mut usize::MAX.clone(), &mut Spares::new(0));
+                let items = rest.prepare(true, &mut usize::MAX.clone(), &mut Spares::new(32, 0));
                 self.core.publish(NODE, &rest.asked, items, rest.is_done());
             }
         }
@@ -413,7 +413,7 @@ fn half_unfolded(partitions: i32) -> (Fixture, Unprepared, Spares) {
     let records = (0..4).flat_map(|base| packed(base, 300_000)).collect();
     let mut answers = scan(asked, response(vec![data(0, records)]));
     fixture.core.note(NODE, &answers, fixture.now, &fixture.settings);
-    let (mut rest, mut spares) = (Unprepared::of(answers.remove(0)).unwrap(), Spares::new(1 << 20));
+    let (mut rest, mut spares) = (Unprepared::of(answers.remove(0)).unwrap(), Spares::new(32, 1 << 20));
     let items = rest.prepare(true, &mut unfolded_at_once(&fixture.settings), &mut spares);
     assert!(items.len() == 2 && !rest.is_done());
     assert!(fixture.core.publish(NODE, &rest.asked, items, false));
@@ -454,7 +454,7 @@ fn a_broken_batch_comes_behind_the_parts_before_it() {
     let mut answers = scan(asked, response(vec![data(0, records)]));
     fixture.core.note(NODE, &answers, fixture.now, &fixture.settings);
     let mut rest = Unprepared::of(answers.remove(0)).unwrap();
-    let mut spares = Spares::new(0);
+    let mut spares = Spares::new(32, 0);
     for step in 0.. {
         let items = rest.prepare(true, &mut 1, &mut spares);
         fixture.core.publish(NODE, &rest.asked, items, rest.is_done());
@@ -531,7 +531,7 @@ fn a_small_batch_holds_no_large_buffer() {
     let mut fixture = Fixture::new(1);
     let asked = fixture.fetch();
     let answer = scan(asked, response(vec![data(0, bytes)])).remove(0);
-    let mut spares = Spares::new(1 << 30);
+    let mut spares = Spares::new(32, 1 << 30);
     let items = Unprepared::of(answer).unwrap().prepare(true, &mut usize::MAX.clone(), &mut spares);
     let [Item::Records { batch, left: 2000, .. }] = &items[..] else { panic!("{items:?}") };
     assert!(batch.buffer().capacity() <= 2 * batch.size(), "{} for {}", batch.buffer().capacity(), batch.size());
