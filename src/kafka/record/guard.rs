@@ -12,7 +12,7 @@ use crate::kafka::protocol::Bytes;
 /// Fills a batch of `limit` bytes again and again with records of `size` bytes, without keys, or with a key and two
 /// headers, until it took `count`. Returns the last batch that was full.
 pub fn append(count: usize, size: usize, limit: usize, adorned: bool) -> Vec<u8> {
-    let value: Vec<u8> = (0..size.max(16)).map(|index| index as u8).collect();
+    let value = filler(size);
     let headers = [Header { key: "sequence", value: Some(&value[..8]) }, Header { key: "empty", value: None }];
     let (key, headers) = if adorned { (Some(&value[..16]), &headers[..]) } else { (None, &[][..]) };
     let mut builder = BatchBuilder::new(Vec::with_capacity(limit));
@@ -45,6 +45,18 @@ pub fn read(bytes: &[u8], times: usize) -> (usize, usize) {
         }
     }
     (records, sum)
+}
+
+/// The same bytes in every run (xorshift64).
+fn filler(size: usize) -> Vec<u8> {
+    let mut state = 0x9E37_79B9_7F4A_7C15u64;
+    let bytes = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    });
+    bytes.flatten().take(size.max(16)).collect()
 }
 
 #[cfg(test)]
