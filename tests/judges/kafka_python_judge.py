@@ -37,9 +37,13 @@ def fill(topic, partitions, count, **settings):
 
 
 def member(topic, **settings):
-    return KafkaConsumer(
+    consumer = KafkaConsumer(
         topic, bootstrap_servers=BROKERS, group_id=topic, auto_offset_reset="earliest", enable_auto_commit=False, **settings
     )
+    # kafka-python 3.0.12 joins without waiting for metadata. If a quick broker lets it, it leads a generation that shares
+    # out nothing, and never joins again.
+    assert consumer.partitions_for_topic(topic)
+    return consumer
 
 
 def poll(consumers, done):
