@@ -173,7 +173,7 @@ pub use kafka::config::{Config, Property, Scope};
 pub use kafka::protocol::fuzz;
 
 pub use kafka::admin::{Admin, Created, NewTopic};
-pub use kafka::consumer::{Consumer, ConsumerRecord, Rebalance, Records, TopicPartition};
+pub use kafka::consumer::{Consumer, ConsumerRecord, OffsetAndTimestamp, Rebalance, Records, TopicPartition};
 pub use kafka::error::{Error, ErrorKind, Result};
 pub use kafka::producer::{DeliveredBatch, Delivery, Producer, ProducerCounters, RecordMetadata, SentRecord, Unposted};
 pub use kafka::record::{Header, Record};

@@ -23,6 +23,7 @@ mod fetches;
 mod group_admin;
 mod groups;
 mod idempotence;
+mod lookup;
 mod offsets;
 mod produce;
 mod support;

@@ -46,7 +46,6 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 const GROUPS: &[(Treatment, &[&str])] = &[
     (Only(&["PLAINTEXT"]), &["security.protocol"]),
     (Only(&["classic"]), &["group.protocol"]),
-    (Only(&["read_uncommitted"]), &["isolation.level"]),
     (Only(&["rebootstrap"]), &["metadata.recovery.strategy"]),
     (Only(&["use_all_dns_ips"]), &["client.dns.lookup"]),
     (Only(&["any"]), &["broker.address.family"]),

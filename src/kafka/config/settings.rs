@@ -75,6 +75,7 @@ pub(crate) struct ConsumerSettings {
     pub(crate) max_poll_interval: Duration,
     pub(crate) max_poll_records: usize,
     pub(crate) auto_offset_reset: OffsetReset,
+    pub(crate) isolation_level: IsolationLevel,
     pub(crate) fetch_min_bytes: i32,
     /// Less than the client's request timeout.
     pub(crate) fetch_max_wait: Duration,
@@ -157,6 +158,30 @@ impl Choice for OffsetReset {
         ("error", Self::None),
     ];
     const UNBUILT: &'static [&'static str] = &["by_duration:*"];
+}
+
+/// Which records of transactions a consumer reads (KIP-98).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IsolationLevel {
+    /// All there are.
+    ReadUncommitted,
+    /// Those of committed ones, up to the first one that is not decided.
+    ReadCommitted,
+}
+
+impl IsolationLevel {
+    /// What requests call it.
+    pub(crate) fn code(self) -> i8 {
+        match self {
+            Self::ReadUncommitted => 0,
+            Self::ReadCommitted => 1,
+        }
+    }
+}
+
+impl Choice for IsolationLevel {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("read_uncommitted", Self::ReadUncommitted), ("read_committed", Self::ReadCommitted)];
 }
 
 /// How the leader of a classic group spreads partitions over members.
@@ -316,6 +341,7 @@ impl Config {
             max_poll_interval: self.value(&table::MAX_POLL_INTERVAL)?,
             max_poll_records: self.value(&table::MAX_POLL_RECORDS)?,
             auto_offset_reset: self.value(&table::AUTO_OFFSET_RESET)?,
+            isolation_level: self.value(&table::ISOLATION_LEVEL)?,
             fetch_min_bytes: self.value(&table::FETCH_MIN_BYTES)?,
             fetch_max_wait,
             fetch_max_bytes,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::address::Address;
 use super::property::{BLANK, Bytes, Kibibytes, Property, Scope, SocketBuffer, Typed};
-use super::settings::{Acks, AssignorKind, OffsetReset, PartitionerKind};
+use super::settings::{Acks, AssignorKind, IsolationLevel, OffsetReset, PartitionerKind};
 use crate::kafka::record::compression::Compression;
 
 const INT: i64 = i32::MAX as i64;
@@ -120,6 +120,8 @@ properties! {
         => "The most records that one poll() returns.";
     AUTO_OFFSET_RESET: OffsetReset = Consumer "auto.offset.reset", default "latest", example "earliest"
         => "Where to start without a committed position, or with one that is no longer in the log; none is an error then.";
+    ISOLATION_LEVEL: IsolationLevel = Consumer "isolation.level", default "read_uncommitted", example "read_committed"
+        => "Whether records of transactions that were aborted, or are not decided yet, are read; read_committed reads neither.";
     FETCH_MIN_BYTES: i32 = Consumer "fetch.min.bytes", range 0..=INT, default "1"
         => "How much a broker collects before it answers.";
     FETCH_MAX_WAIT: Duration = Consumer "fetch.max.wait.ms", also ["fetch.wait.max.ms"], range 0..=INT, default "500"

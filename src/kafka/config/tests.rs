@@ -195,7 +195,6 @@ fn what_is_not_built_yet_is_refused_by_name_unless_it_asks_for_what_happens_anyw
         ("sasl.mechanism", "PLAIN"),
         ("security.protocol", "SASL_SSL"),
         ("group.protocol", "consumer"),
-        ("isolation.level", "read_committed"),
         ("enable.auto.commit", "true"),
         ("auto.commit.enable", "true"),
         ("enable.partition.eof", "true"),
@@ -205,12 +204,7 @@ fn what_is_not_built_yet_is_refused_by_name_unless_it_asks_for_what_happens_anyw
         let text = refusal(name, value);
         assert!(text.starts_with(name) && text.contains("not built yet"), "{text}");
     }
-    with(&[
-        ("security.protocol", "plaintext"),
-        ("group.protocol", "CLASSIC"),
-        ("isolation.level", "read_uncommitted"),
-        ("enable.auto.commit", "false"),
-    ]);
+    with(&[("security.protocol", "plaintext"), ("group.protocol", "CLASSIC"), ("enable.auto.commit", "false")]);
     assert!(refusal("queue.buffering.max.kbytes", "1").contains("buffer.memory"));
 }
 

@@ -160,7 +160,7 @@ impl Fetcher<'_> {
         self.in_flight = None;
         self.failures.none(self.node);
         self.throttle(response.throttle_time_ms);
-        let answers = scan(asked, response);
+        let answers = scan(asked, response, self.shared.settings.isolation_level);
         let now = Instant::now();
         let pending = answers.iter().map(Answer::bytes).sum();
 

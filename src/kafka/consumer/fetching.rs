@@ -13,7 +13,7 @@ use super::core::Core;
 use super::fetch_buffer::{Event, Item};
 use super::offsets::{LogEnd, Position};
 use super::subscription::{Epoch, TopicPartition};
-use crate::kafka::config::ConsumerSettings;
+use crate::kafka::config::{ConsumerSettings, IsolationLevel};
 use crate::kafka::error::{Error, ErrorKind, Result};
 use crate::kafka::protocol::messages::{FetchResponse, ListOffsetsResponse};
 use crate::kafka::protocol::{ApiKey, Bytes, ErrorCode, Spares};
@@ -74,6 +74,8 @@ enum Outcome {
         next: i64,
         bytes: usize,
         failure: Option<Error>,
+        /// The end of what may be read; negative if unknown.
+        log_end: i64,
     },
     /// A batch is there, but more than `max_bytes` long.
     TooShort,
@@ -187,8 +189,9 @@ impl Core {
         for Answer { asked, outcome } in answers {
             let Some(held) = self.assignment.current(&asked.partition, asked.epoch) else { continue };
             match outcome {
-                Outcome::Batches { next, failure, bytes, .. } => {
+                Outcome::Batches { next, failure, bytes, log_end, .. } => {
                     held.fetch_offset = *next;
+                    held.log_end = Some(*log_end).filter(|end| *end >= 0).or(held.log_end);
                     held.stopped |= failure.is_some();
                     held.failures = 0;
                     held.reported = false;
@@ -255,10 +258,7 @@ impl Core {
             }
             return false;
         }
-        // Kafka counts CORRUPT_MESSAGE as retriable, for producers; a log that is broken stays so. An unknown server
-        // error passes more often than not.
-        let passing = code.is_retriable() && code != ErrorCode::CORRUPT_MESSAGE;
-        if passing || code == ErrorCode::UNKNOWN_SERVER_ERROR || is_stale(code) {
+        if passes(code) {
             let level = if held.failures == 0 { log::Level::Info } else { log::Level::Debug };
             log::log!(level, "{}: {api} was answered with {code}; trying again", asked.partition);
             let client = &settings.client;
@@ -353,6 +353,13 @@ impl Core {
     }
 }
 
+/// Whether asking again makes sense. Kafka counts CORRUPT_MESSAGE as retriable, for producers; a log that is broken stays
+/// so. An unknown server error passes more often than not.
+pub(super) fn passes(code: ErrorCode) -> bool {
+    let retriable = code.is_retriable() && code != ErrorCode::CORRUPT_MESSAGE;
+    retriable || code == ErrorCode::UNKNOWN_SERVER_ERROR || is_stale(code)
+}
+
 /// Codes that only say that the leader, or what is known of it, changed.
 fn is_stale(code: ErrorCode) -> bool {
     matches!(
@@ -373,7 +380,7 @@ fn place(error: Error, asked: &Asked) -> Error {
 
 /// Sorts an answer by what was asked, and reads its batch headers. What was not asked is passed over, and a partition
 /// that comes twice counts once.
-pub(super) fn scan(asked: Vec<Asked>, response: FetchResponse) -> Vec<Answer> {
+pub(super) fn scan(asked: Vec<Asked>, response: FetchResponse, isolation: IsolationLevel) -> Vec<Answer> {
     let mut parts = BTreeMap::new();
     for topic in response.responses {
         let name: Arc<str> = topic.topic.into();
@@ -389,7 +396,13 @@ pub(super) fn scan(asked: Vec<Asked>, response: FetchResponse) -> Vec<Answer> {
             _ if !response.error_code.is_ok() => Outcome::Refused(response.error_code),
             None => Outcome::Missing,
             Some(data) if !data.error_code.is_ok() => Outcome::Refused(data.error_code),
-            Some(data) => read_headers(&asked, &data.records.unwrap_or_default()),
+            Some(data) => {
+                let log_end = match isolation {
+                    IsolationLevel::ReadUncommitted => data.high_watermark,
+                    IsolationLevel::ReadCommitted => data.last_stable_offset,
+                };
+                read_headers(&asked, &data.records.unwrap_or_default(), log_end)
+            }
         };
         answers.push(Answer { asked, outcome });
     }
@@ -397,7 +410,7 @@ pub(super) fn scan(asked: Vec<Asked>, response: FetchResponse) -> Vec<Answer> {
 }
 
 /// Where the next fetch starts, and which batches to look into.
-fn read_headers(asked: &Asked, records: &Bytes) -> Outcome {
+fn read_headers(asked: &Asked, records: &Bytes, log_end: i64) -> Outcome {
     let mut found = Vec::new();
     let (mut next, mut bytes, mut failure) = (asked.offset, 0, None);
     let mut iterator = batches(records);
@@ -425,7 +438,7 @@ fn read_headers(asked: &Asked, records: &Bytes) -> Outcome {
     if found.is_empty() && failure.is_none() && iterator.rest() > 0 {
         return Outcome::TooShort;
     }
-    Outcome::Batches { batches: found, next, bytes, failure }
+    Outcome::Batches { batches: found, next, bytes, failure, log_end }
 }
 
 /// The batches of an answer that nobody has looked into.

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `subscription.rs` | what was asked for, what is held, and the epochs that tell late answers from present ones |
 //! | `offsets.rs` | positions: committed, reset, advanced |
+//! | `lookup.rs` | offsets that the application asks for: ends of a log, and by time |
 //! | `core.rs` | what the threads share, behind one lock |
 //! | `fetcher.rs`, `fetching.rs` | a thread per leader that fetches ahead; what it asks and what answers mean |
 //! | `fetch_buffer.rs`, `records.rs` | what was fetched; what `poll` hands over of it |
@@ -34,10 +35,12 @@ mod fetch_buffer;
 mod fetcher;
 mod fetching;
 mod group;
+mod lookup;
 mod offsets;
 mod records;
 mod subscription;
 
+pub use lookup::OffsetAndTimestamp;
 pub use records::{ConsumerRecord, Records, RecordsIter};
 pub use subscription::TopicPartition;
 
@@ -563,6 +566,66 @@ impl Consumer {
             }
             core = self.shared.sleep(&self.shared.app, core, Some(until.at));
         }
+    }
+
+    /// The first offset that there is in each of these partitions, in their order. They need not be held. Asks their
+    /// leaders, for up to `default.api.timeout.ms`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Broker`] if one does not exist; [`ErrorKind::Refused`] without the right to describe it;
+    /// [`ErrorKind::Timeout`] with the last obstacle.
+    pub fn beginning_offsets(&self, partitions: &[TopicPartition]) -> Result<Vec<i64>> {
+        self.end_of_each(partitions, LogEnd::Beginning)
+    }
+
+    /// The offset behind the last record of each of these partitions, in their order: the high watermark, or, with
+    /// `isolation.level=read_committed`, the last stable offset. Otherwise as
+    /// [`beginning_offsets`](Self::beginning_offsets).
+    ///
+    /// # Errors
+    /// As [`beginning_offsets`](Self::beginning_offsets).
+    pub fn end_offsets(&self, partitions: &[TopicPartition]) -> Result<Vec<i64>> {
+        self.end_of_each(partitions, LogEnd::End)
+    }
+
+    fn end_of_each(&self, partitions: &[TopicPartition], end: LogEnd) -> Result<Vec<i64>> {
+        let wanted: Vec<_> = partitions.iter().map(|partition| (partition.clone(), end.timestamp())).collect();
+        Ok(self.list_offsets(&wanted)?.into_iter().map(|found| found.offset).collect())
+    }
+
+    /// For each of these partitions and times, in milliseconds since 1970, the first record whose timestamp is at least
+    /// that; none if there is no such record. Otherwise as [`beginning_offsets`](Self::beginning_offsets).
+    ///
+    /// # Errors
+    /// As [`beginning_offsets`](Self::beginning_offsets); [`ErrorKind::Config`] for a negative time.
+    pub fn offsets_for_times(&self, times: &[(TopicPartition, i64)]) -> Result<Vec<Option<OffsetAndTimestamp>>> {
+        if let Some((partition, time)) = times.iter().find(|(_, time)| *time < 0) {
+            let error = Error::config(format!("{time} is not a time: they count from 0, in milliseconds since 1970"));
+            return Err(error.with_partition(&*partition.topic, partition.partition));
+        }
+        let found = self.list_offsets(times)?;
+        Ok(found.into_iter().map(|found| Some(found).filter(|found| found.offset >= 0)).collect())
+    }
+
+    fn list_offsets(&self, wanted: &[lookup::Wanted]) -> Result<Vec<OffsetAndTimestamp>> {
+        drop(usable(&self.shared)?);
+        lookup::list(&self.shared.cluster, wanted, self.shared.settings.isolation_level, self.api_deadline())
+    }
+
+    /// How many records lie between the position and the end of this partition, as the last fetch saw it: the high
+    /// watermark, or, with `isolation.level=read_committed`, the last stable offset. Offsets are counted, so gaps count
+    /// too. None while the partition is not held, has no position yet, or was not fetched yet. Asks nobody.
+    pub fn lag(&self, partition: &TopicPartition) -> Option<i64> {
+        self.shared.lock().assignment.get(partition)?.lag()
+    }
+
+    /// How many partitions a topic has, held or not. Waits for its metadata, up to `default.api.timeout.ms`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Broker`] if it does not exist; [`ErrorKind::Refused`]; [`ErrorKind::Timeout`].
+    pub fn partition_count(&self, topic: &str) -> Result<i32> {
+        drop(usable(&self.shared)?);
+        lookup::partition_count(&self.shared.cluster, topic, self.api_deadline())
     }
 
     /// Ends the consumer within about `timeout`, whatever the brokers do: revokes what it holds, so that the listener

@@ -77,6 +77,8 @@ pub(super) struct Held {
     pub leader: Option<Leader>,
     /// Where the next fetch starts. Never below the position.
     pub fetch_offset: i64,
+    /// The end of the log that this consumer may read, as the last answer told.
+    pub log_end: Option<i64>,
     /// A failure ended fetching; a seek takes it up again.
     pub stopped: bool,
     /// A failure is on its way to the application; whatever was fetched behind it does not follow.
@@ -124,6 +126,7 @@ impl Assignment {
             position,
             paused: false,
             leader: None,
+            log_end: None,
             stopped: false,
             ended: false,
             holder: None,
@@ -198,6 +201,11 @@ impl Held {
             && !self.stopped
             && self.holder.is_none_or(|(holder, _)| holder == node)
             && self.not_before.is_none_or(|moment| moment <= now)
+    }
+
+    /// How far the position is from the end, where both are known.
+    pub fn lag(&self) -> Option<i64> {
+        Some((self.log_end? - self.position.offset()?).max(0))
     }
 
     /// Counts one more answer that the fetcher of `node` owes.

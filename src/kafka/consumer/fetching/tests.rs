@@ -104,6 +104,10 @@ fn response(partitions: Vec<PartitionData>) -> FetchResponse {
     FetchResponse { responses: vec![topic], ..Default::default() }
 }
 
+fn scan(asked: Vec<Asked>, response: FetchResponse) -> Vec<Answer> {
+    super::scan(asked, response, IsolationLevel::ReadUncommitted)
+}
+
 fn offsets(partition: i32, range: std::ops::Range<i64>) -> Vec<(i32, i64)> {
     range.map(|offset| (partition, offset)).collect()
 }
