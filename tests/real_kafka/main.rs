@@ -20,3 +20,4 @@ mod outage;
 mod process;
 mod services;
 mod support;
+mod transactions;

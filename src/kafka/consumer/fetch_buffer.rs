@@ -88,7 +88,11 @@ impl FetchBuffer {
         queue.node = node;
         for item in items {
             queue.bytes += item.bytes();
-            queue.items.push_back(item);
+            // A log may have nothing to hand over for as long as it likes; one gap stands for all of them.
+            match (queue.items.back_mut(), &item) {
+                (Some(gap @ Item::Gap { .. }), Item::Gap { .. }) => *gap = item,
+                _ => queue.items.push_back(item),
+            }
         }
     }
 
@@ -321,6 +325,17 @@ mod tests {
         fixture.buffer.publish(&place(0), 1, [gap(12)]);
         assert_eq!(fixture.take(1).0, []);
         assert_eq!(fixture.position(0), 12);
+    }
+
+    #[test]
+    fn gaps_in_a_row_take_the_room_of_one() {
+        let mut fixture = Fixture::new(1);
+        for next in 1..1000 {
+            fixture.buffer.publish(&place(0), 1, [Item::Gap { next, leader_epoch: 3 }]);
+        }
+        assert_eq!(fixture.buffer.queues[&place(0)].items.len(), 1);
+        assert_eq!(fixture.take(9).0, []);
+        assert_eq!(fixture.position(0), 999);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::fetch_buffer::Item;
 use super::fetching::{Answer, Asked, Plan, Unprepared, Work, scan, unfolded_at_once};
 use super::offsets::LogEnd;
 use crate::clock::{Backoff, Deadline};
-use crate::kafka::config::ConsumerSettings;
+use crate::kafka::config::{ConsumerSettings, IsolationLevel};
 use crate::kafka::error::{Error, ErrorKind, Result};
 use crate::kafka::net::{Closer, Connection};
 use crate::kafka::protocol::Spares;
@@ -264,7 +264,7 @@ impl Fetcher<'_> {
 
     fn list(&mut self, asked: Vec<(Asked, LogEnd)>) -> Result<()> {
         let deadline = self.deadline();
-        let request = list_request(&asked);
+        let request = list_request(&asked, self.shared.settings.isolation_level);
         let response = self.connection()?.call(&request, deadline)?;
         self.failures.none(self.node);
         self.throttle(response.throttle_time_ms);
@@ -321,12 +321,13 @@ fn fetch_request(asked: &[Asked], max_bytes: i32, settings: &ConsumerSettings) -
         max_wait_ms: i32::try_from(settings.fetch_max_wait.as_millis()).unwrap_or(i32::MAX),
         min_bytes: settings.fetch_min_bytes,
         max_bytes,
+        isolation_level: settings.isolation_level.code(),
         topics,
         ..Default::default()
     }
 }
 
-fn list_request(asked: &[(Asked, LogEnd)]) -> ListOffsetsRequest {
+fn list_request(asked: &[(Asked, LogEnd)], isolation: IsolationLevel) -> ListOffsetsRequest {
     let mut topics: Vec<ListOffsetsTopic> = Vec::new();
     for (asked, end) in asked {
         let partition = ListOffsetsPartition {
@@ -342,5 +343,5 @@ fn list_request(asked: &[(Asked, LogEnd)]) -> ListOffsetsRequest {
             }
         }
     }
-    ListOffsetsRequest { replica_id: -1, topics, ..Default::default() }
+    ListOffsetsRequest { replica_id: -1, isolation_level: isolation.code(), topics, ..Default::default() }
 }

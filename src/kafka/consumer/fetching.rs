@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::aborted::Aborted;
 use super::core::Core;
 use super::fetch_buffer::{Event, Item};
 use super::offsets::{LogEnd, Position};
@@ -74,6 +75,7 @@ enum Outcome {
         next: i64,
         bytes: usize,
         failure: Option<Error>,
+        aborted: Aborted,
         /// The end of what may be read; negative if unknown.
         log_end: i64,
     },
@@ -401,7 +403,12 @@ pub(super) fn scan(asked: Vec<Asked>, response: FetchResponse, isolation: Isolat
                     IsolationLevel::ReadUncommitted => data.high_watermark,
                     IsolationLevel::ReadCommitted => data.last_stable_offset,
                 };
-                read_headers(&asked, &data.records.unwrap_or_default(), log_end)
+                let aborted = match isolation {
+                    IsolationLevel::ReadUncommitted => None,
+                    IsolationLevel::ReadCommitted => data.aborted_transactions,
+                };
+                let aborted = Aborted::new(aborted.unwrap_or_default());
+                read_headers(&asked, &data.records.unwrap_or_default(), aborted, log_end)
             }
         };
         answers.push(Answer { asked, outcome });
@@ -410,14 +417,16 @@ pub(super) fn scan(asked: Vec<Asked>, response: FetchResponse, isolation: Isolat
 }
 
 /// Where the next fetch starts, and which batches to look into.
-fn read_headers(asked: &Asked, records: &Bytes, log_end: i64) -> Outcome {
+fn read_headers(asked: &Asked, records: &Bytes, mut aborted: Aborted, log_end: i64) -> Outcome {
     let mut found = Vec::new();
     let (mut next, mut bytes, mut failure) = (asked.offset, 0, None);
     let mut iterator = batches(records);
     for batch in iterator.by_ref() {
         match batch {
             // The broker's index is coarser than offsets: batches before the one asked for are no news.
-            Ok(batch) if batch.last_offset() < asked.offset => {}
+            Ok(batch) if batch.last_offset() < asked.offset => {
+                aborted.pass(&batch);
+            }
             Ok(batch) if batch.last_offset() < next || (batch.base_offset() < next && !found.is_empty()) => {
                 let text =
                     format!("record batch at offset {} after one that ends at {}", batch.base_offset(), next - 1);
@@ -438,7 +447,7 @@ fn read_headers(asked: &Asked, records: &Bytes, log_end: i64) -> Outcome {
     if found.is_empty() && failure.is_none() && iterator.rest() > 0 {
         return Outcome::TooShort;
     }
-    Outcome::Batches { batches: found, next, bytes, failure, log_end }
+    Outcome::Batches { batches: found, next, bytes, failure, aborted, log_end }
 }
 
 /// The batches of an answer that nobody has looked into.
@@ -446,6 +455,7 @@ fn read_headers(asked: &Asked, records: &Bytes, log_end: i64) -> Outcome {
 pub(super) struct Unprepared {
     pub asked: Asked,
     batches: std::vec::IntoIter<Batch>,
+    aborted: Aborted,
     /// What is wrong behind them.
     failure: Option<Error>,
 }
@@ -453,8 +463,8 @@ pub(super) struct Unprepared {
 impl Unprepared {
     /// None for an answer that brings no batches.
     pub fn of(answer: Answer) -> Option<Self> {
-        let Outcome::Batches { batches, failure, .. } = answer.outcome else { return None };
-        Some(Self { asked: answer.asked, batches: batches.into_iter(), failure })
+        let Outcome::Batches { batches, failure, aborted, .. } = answer.outcome else { return None };
+        Some(Self { asked: answer.asked, batches: batches.into_iter(), aborted, failure })
     }
 
     /// Checks batches, decompresses and validates them, all of them or until what was compressed takes more than
@@ -466,7 +476,7 @@ impl Unprepared {
                 return items;
             }
             let Some(batch) = self.batches.next() else { break };
-            match prepare_batch(&self.asked, batch, check_crcs, room, spares) {
+            match prepare_batch(&self.asked, batch, &mut self.aborted, check_crcs, room, spares) {
                 Ok(item) => items.push(item),
                 Err(error) => {
                     self.batches = Vec::new().into_iter();
@@ -490,12 +500,19 @@ fn failed(asked: &Asked, error: Error) -> Item {
     Item::End(Event::Failed(place(error, asked)))
 }
 
-fn prepare_batch(asked: &Asked, batch: Batch, check_crcs: bool, room: &mut usize, spares: &mut Spares) -> Result<Item> {
+fn prepare_batch(
+    asked: &Asked,
+    batch: Batch,
+    aborted: &mut Aborted,
+    check_crcs: bool,
+    room: &mut usize,
+    spares: &mut Spares,
+) -> Result<Item> {
     if check_crcs {
         batch.check_crc()?;
     }
     let gap = Item::Gap { next: batch.last_offset() + 1, leader_epoch: batch.header().leader_epoch };
-    if batch.is_control() || batch.count() == 0 {
+    if aborted.pass(&batch) || batch.is_control() || batch.count() == 0 {
         return Ok(gap);
     }
     let batch = if batch.is_compressed() {

@@ -7,6 +7,7 @@
 //! | `lookup.rs` | offsets that the application asks for: ends of a log, and by time |
 //! | `core.rs` | what the threads share, behind one lock |
 //! | `fetcher.rs`, `fetching.rs` | a thread per leader that fetches ahead; what it asks and what answers mean |
+//! | `aborted.rs` | which batches belong to aborted transactions |
 //! | `fetch_buffer.rs`, `records.rs` | what was fetched; what `poll` hands over of it |
 //! | `group/` | membership, heartbeats, commits (the coordinator thread), joins (the join thread) |
 //! | `assignor.rs` | how a leader shares partitions out |
@@ -29,6 +30,7 @@ use group::{Callback, Group, expired};
 use offsets::{Committed, LogEnd, Position};
 use subscription::{Listed, Subscription};
 
+mod aborted;
 mod assignor;
 mod core;
 mod fetch_buffer;

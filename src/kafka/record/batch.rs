@@ -2,7 +2,8 @@
 //!
 //! A batch passes three gates before its records are seen: its header makes sense ([`Batches`]), its checksum is right
 //! ([`Batch::check_crc`]), and every record lies within it ([`Batch::validate`], after [`Batch::decompress`]). Nothing
-//! is allocated by what a length field claims. Aborted transactions are not filtered: control batches are only marked.
+//! is allocated by what a length field claims. Transactions are told by their marks; what was aborted is for the consumer to
+//! know.
 
 use std::sync::Arc;
 
@@ -38,7 +39,10 @@ pub(crate) mod field {
 
 const CODEC: i16 = 0x07;
 const LOG_APPEND_TIME: i16 = 0x08;
+const TRANSACTIONAL: i16 = 0x10;
 const CONTROL: i16 = 0x20;
+/// How the key of a marker ends a transaction: two bytes that count versions, then this.
+const ABORT: [u8; 2] = [0, 0];
 
 /// The batches in the bytes that a broker returned for one partition.
 ///
@@ -139,6 +143,17 @@ impl Batch {
     /// Whether it holds markers of transactions in place of an application's records.
     pub fn is_control(&self) -> bool {
         self.header.attributes & CONTROL != 0
+    }
+
+    /// Whether it is part of a transaction.
+    pub fn is_transactional(&self) -> bool {
+        self.header.attributes & TRANSACTIONAL != 0
+    }
+
+    /// Whether it says that its producer's transaction was aborted.
+    pub fn is_abort_marker(&self) -> bool {
+        let key = || self.records().next().and_then(|record| record.key);
+        self.is_control() && !self.is_compressed() && key().and_then(|key| key.get(2..4)) == Some(&ABORT)
     }
 
     /// The time the broker appended it, if the topic is configured to replace the producer's times with that.

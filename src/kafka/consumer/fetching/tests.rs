@@ -5,7 +5,7 @@ use super::*;
 use crate::kafka::cluster::Metadata;
 use crate::kafka::config::Config;
 use crate::kafka::protocol::messages::{
-    FetchableTopicResponse, ListOffsetsPartitionResponse, ListOffsetsTopicResponse, PartitionData,
+    AbortedTransaction, FetchableTopicResponse, ListOffsetsPartitionResponse, ListOffsetsTopicResponse, PartitionData,
 };
 use crate::kafka::record::batch::put;
 use crate::kafka::record::builder::{BatchBuilder, stamp};
@@ -540,4 +540,46 @@ fn a_small_batch_holds_no_large_buffer() {
     let [Item::Records { batch, left: 2000, .. }] = &items[..] else { panic!("{items:?}") };
     assert!(batch.buffer().capacity() <= 2 * batch.size(), "{} for {}", batch.buffer().capacity(), batch.size());
     assert!(spares.take().capacity() > 2 * batch.size(), "the large one is for the next batch");
+}
+
+/// Java, too, sees a fetch that starts behind an abort marker in the same answer as one that starts before it.
+#[test]
+fn records_of_aborted_transactions_are_passed_over() {
+    let transactional = |base, count, attributes: u16| {
+        let mut bytes = batch(base, count);
+        put(&mut bytes, 21, attributes.to_be_bytes());
+        stamp(&mut bytes, 9, 0, 0);
+        bytes
+    };
+    let marker = {
+        let mut builder = BatchBuilder::new(Vec::new());
+        builder.append(Some(&[0, 0, 0, 0]), Some(&[0, 0, 0, 0, 0, 0]), &[], 7).unwrap();
+        let mut bytes = builder.close(Compression::None).unwrap();
+        put(&mut bytes, 0, 4i64.to_be_bytes());
+        put(&mut bytes, 21, 0x30u16.to_be_bytes());
+        stamp(&mut bytes, 9, 0, -1);
+        bytes
+    };
+    let log = [batch(0, 2), transactional(2, 2, 0x10), marker, transactional(5, 1, 0x10), transactional(6, 3, 0x10)];
+    let answered = |isolation, from: i64| {
+        let mut fixture = Fixture::new(1);
+        fixture.core.assignment.relocate(&place(0), Position::At { offset: from, leader_epoch: -1 });
+        let aborted = |first_offset| AbortedTransaction { producer_id: 9, first_offset };
+        let data = PartitionData {
+            high_watermark: 9,
+            last_stable_offset: 9,
+            aborted_transactions: Some(vec![aborted(2), aborted(6)]),
+            ..data(0, log.concat())
+        };
+        let answers = super::scan(fixture.fetch(), response(vec![data]), isolation);
+        fixture.core.note(NODE, &answers, fixture.now, &fixture.settings);
+        fixture.publish(answers);
+        let taken = fixture.take().0;
+        assert_eq!(fixture.held(0).position.offset(), Some(9));
+        taken
+    };
+    assert_eq!(answered(IsolationLevel::ReadCommitted, 0), [offsets(0, 0..2), offsets(0, 5..6)].concat());
+    assert_eq!(answered(IsolationLevel::ReadCommitted, 5), offsets(0, 5..6));
+    assert_eq!(answered(IsolationLevel::ReadCommitted, 3), offsets(0, 5..6));
+    assert_eq!(answered(IsolationLevel::ReadUncommitted, 0), [offsets(0, 0..4), offsets(0, 5..9)].concat());
 }
