@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use krs::kafka::protocol::ErrorCode;
 use krs::{ErrorKind, Record, TopicPartition};
 
 use crate::support::{Entry, LONG, TICK, kafka, numbers, partitions, poll, read, take, unique, until, write};
@@ -274,4 +275,80 @@ fn a_backlog_that_unfolds_to_far_more_than_the_buffer_is_read_whole() {
     consumer.seek_to_beginning(&[]).unwrap();
     take(&mut consumer, 30);
     consumer.close(LONG).unwrap();
+}
+
+/// A broker remembers what it was asked (KIP-227) and keeps to itself what it told already: what a reader comes back to it
+/// must be told of again.
+#[test]
+fn going_back_and_forth_while_others_are_idle_misses_and_repeats_nothing() {
+    let topic = unique("back-and-forth");
+    kafka().create(&topic, 30);
+    for partition in [0, 7] {
+        write(&topic, partition, 0..40);
+    }
+    let all = partitions(&topic, 30);
+    let mut consumer = kafka().reader(&all, &[("max.poll.records", "10")]);
+    let of = |entries: Vec<Entry>, partition: i32| -> Vec<i64> {
+        numbers(&entries.into_iter().filter(|entry| entry.partition == partition).collect::<Vec<_>>())
+    };
+    assert_eq!(take(&mut consumer, 80).len(), 80);
+    for from in [0, 39, 20, 20, 5] {
+        consumer.seek(&all[0], from).unwrap();
+        assert_eq!(of(take(&mut consumer, (40 - from) as usize), 0), Vec::from_iter(from..40), "from {from}");
+    }
+    // Taken out and taken up again, where it was and elsewhere.
+    consumer.pause(&all[7..8]).unwrap();
+    write(&topic, 7, 40..45);
+    write(&topic, 0, 40..41);
+    assert_eq!(of(take(&mut consumer, 1), 0), [40]);
+    consumer.resume(&all[7..8]).unwrap();
+    assert_eq!(of(take(&mut consumer, 5), 7), Vec::from_iter(40..45));
+    consumer.assign(&all[8..]).unwrap();
+    write(&topic, 8, 0..1);
+    assert_eq!(of(take(&mut consumer, 1), 8), [0]);
+    consumer.assign(&all).unwrap();
+    assert_eq!(take(&mut consumer, 41 + 45).len(), 86, "those that come back begin where auto.offset.reset says");
+    assert_eq!(poll(&mut consumer), []);
+    assert_eq!(consumer.lag(&all[29]), Some(0), "also of what nothing was ever read from");
+    consumer.close(LONG).unwrap();
+}
+
+/// A name is not a topic (KIP-516). By the name alone the reader would go on at its old offset, in the middle of a log that
+/// it has never seen.
+#[test]
+fn a_topic_that_is_deleted_and_created_anew_is_read_from_its_beginning() {
+    let topic = Topic::create("anew", 1);
+    if topic.id.is_zero() {
+        // A Kafka that gives topics no ids cannot tell.
+        return;
+    }
+    write(&topic.name, 0, 0..10);
+    let zero = partitions(&topic.name, 1);
+    let mut earliest = kafka().reader(&zero, &[]);
+    let mut none = kafka().reader(&zero, &[("auto.offset.reset", "none")]);
+    none.seek(&zero[0], 0).unwrap();
+    for reader in [&mut earliest, &mut none] {
+        assert_eq!(numbers(&take(reader, 10)), Vec::from_iter(0..10));
+    }
+
+    topic.delete();
+    until("the topic is gone", || {
+        let gone = Wire::any().ask(&topic.metadata()).topics[0].error_code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+        gone.then_some(())
+    });
+    kafka().create(&topic.name, 1);
+    let anew = Topic::find(&topic.name);
+    assert_ne!(anew.id, topic.id);
+    write(&topic.name, 0, 100..120);
+    assert_eq!(numbers(&take(&mut earliest, 20)), Vec::from_iter(100..120));
+    let error = until("an error", || none.poll(TICK).err());
+    assert_eq!((error.kind(), error.offset()), (ErrorKind::OffsetOutOfRange, Some(10)), "{error}");
+    for id in [topic.id, anew.id] {
+        assert!(error.to_string().contains(&id.to_string()), "{error}");
+    }
+    none.seek(&zero[0], 15).unwrap();
+    assert_eq!(numbers(&take(&mut none, 5)), Vec::from_iter(115..120));
+    for reader in [earliest, none] {
+        reader.close(LONG).unwrap();
+    }
 }

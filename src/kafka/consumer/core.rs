@@ -14,7 +14,7 @@ use super::fetcher;
 use super::group::{self, Group};
 use super::subscription::{Assignment, Leader, Subscription, TopicPartition};
 use crate::kafka::cluster::{Cluster, Metadata, MetadataListener};
-use crate::kafka::config::ConsumerSettings;
+use crate::kafka::config::{ConsumerSettings, OffsetReset};
 use crate::kafka::error::{Error, ErrorKind, Result};
 use crate::kafka::net::Closer;
 use crate::kafka::protocol::ErrorCode;
@@ -140,7 +140,7 @@ impl Shared {
             return;
         }
         core.metadata = self.cluster.snapshot();
-        if core.apply_metadata() {
+        if core.apply_metadata(self.settings.auto_offset_reset) {
             self.cluster.request_refresh();
         }
         let leaders: BTreeSet<i32> =
@@ -258,9 +258,10 @@ impl Core {
 
     /// Takes over leaders and topic errors from the snapshot. Returns true if something that is wanted is missing in
     /// it, so that it must be asked for again.
-    fn apply_metadata(&mut self) -> bool {
+    fn apply_metadata(&mut self, policy: OffsetReset) -> bool {
         let metadata = Arc::clone(&self.metadata);
         let mut missing = false;
+        let mut recreated = Vec::new();
         for (partition, held) in self.assignment.iter_mut() {
             let topic = metadata.topic(&partition.topic);
             if topic.is_some_and(|topic| partition.partition as usize >= topic.partitions.len())
@@ -271,10 +272,18 @@ impl Core {
             let known = metadata.partition(&partition.topic, partition.partition);
             let leader = known.and_then(|known| Some(Leader { node: known.leader?, epoch: known.leader_epoch }));
             missing |= leader.is_none();
+            match topic.map(|topic| topic.id) {
+                Some(id) if held.topic_id.is_zero() => held.topic_id = id,
+                Some(id) if id != held.topic_id && !id.is_zero() => recreated.push((partition.clone(), id)),
+                _ => {}
+            }
             if leader != held.leader {
                 held.leader = leader;
                 held.not_before = None;
             }
+        }
+        for (partition, id) in recreated {
+            self.recreated(&partition, id, policy);
         }
         let wanted: Vec<String> = match &self.subscription {
             Subscription::Nothing => Vec::new(),

@@ -11,14 +11,13 @@ use super::core::{Core, Shared};
 use super::fetch_buffer::Item;
 use super::fetching::{Answer, Asked, Plan, Unprepared, Work, scan, unfolded_at_once};
 use super::offsets::LogEnd;
+use super::session::{Session, most_version};
 use crate::clock::{Backoff, Deadline};
-use crate::kafka::config::{ConsumerSettings, IsolationLevel};
+use crate::kafka::config::IsolationLevel;
 use crate::kafka::error::{Error, ErrorKind, Result};
 use crate::kafka::net::{Closer, Connection};
-use crate::kafka::protocol::Spares;
-use crate::kafka::protocol::messages::{
-    FetchPartition, FetchRequest, FetchTopic, ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic,
-};
+use crate::kafka::protocol::messages::{FetchRequest, ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
+use crate::kafka::protocol::{ErrorCode, Spares};
 
 /// A fetcher whose broker has led nothing of ours for this long ends.
 const IDLE: Duration = Duration::from_secs(30);
@@ -36,8 +35,18 @@ pub(super) fn run(shared: &Shared, node: i32, closer: &Closer) {
     let failures = Failures { backoff, complained: false };
     // As much again as may wait in the buffer, for what was handed over.
     let spares = Spares::new(MOST_SPARES, shared.lock().share(&shared.settings).saturating_mul(2));
-    let mut fetcher =
-        Fetcher { shared, node, closer, connection: None, in_flight: None, not_before: None, failures, spares };
+    let mut fetcher = Fetcher {
+        shared,
+        node,
+        closer,
+        connection: None,
+        session: Session::default(),
+        sessions_lost: 0,
+        in_flight: None,
+        not_before: None,
+        failures,
+        spares,
+    };
     while let Some(work) = fetcher.wait_for_work() {
         if let Err(error) = fetcher.follow(work) {
             fetcher.give_back();
@@ -83,6 +92,10 @@ struct Fetcher<'a> {
     node: i32,
     closer: &'a Closer,
     connection: Option<Connection>,
+    /// Of this connection.
+    session: Session,
+    /// In a row.
+    sessions_lost: u32,
     in_flight: Option<Vec<Asked>>,
     /// Nothing is sent before this moment.
     not_before: Option<Instant>,
@@ -136,6 +149,7 @@ impl Fetcher<'_> {
     fn connection(&mut self) -> Result<&mut Connection> {
         if self.connection.as_ref().is_none_or(Connection::is_ended) {
             self.connection = None;
+            self.session = Session::default();
             let limit = self.shared.settings.client.request_timeout;
             let deadline = Deadline::after("request.timeout.ms", limit);
             self.connection = Some(self.shared.cluster.connect(self.node, self.closer, deadline)?);
@@ -148,20 +162,33 @@ impl Fetcher<'_> {
     }
 
     fn send(&mut self, asked: Vec<Asked>, max_bytes: i32) -> Result<()> {
-        let request = fetch_request(&asked, max_bytes, &self.shared.settings);
-        let deadline = self.deadline();
+        let most = most_version(&asked);
         self.in_flight = Some(asked);
-        self.connection()?.send(&request, deadline)
+        let version = self.connection()?.versions().negotiate_up_to::<FetchRequest>(most)?;
+        let settings = &self.shared.settings;
+        let request = FetchRequest {
+            max_wait_ms: i32::try_from(settings.fetch_max_wait.as_millis()).unwrap_or(i32::MAX),
+            min_bytes: settings.fetch_min_bytes,
+            max_bytes,
+            isolation_level: settings.isolation_level.code(),
+            ..self.session.request(self.in_flight.as_deref().unwrap_or_default(), version)
+        };
+        let deadline = self.deadline();
+        self.connection()?.send_version(&request, version, deadline)
     }
 
     fn receive(&mut self, asked: Vec<Asked>) -> Result<()> {
         let deadline = self.deadline();
         let response = self.connection()?.receive::<FetchRequest>(deadline)?;
-        self.in_flight = None;
         self.failures.none(self.node);
         self.throttle(response.throttle_time_ms);
-        let answers = scan(asked, response, self.shared.settings.isolation_level);
         let now = Instant::now();
+        if !self.session.answered(&response) {
+            return self.session_lost(response.error_code, now);
+        }
+        self.in_flight = None;
+        self.sessions_lost = 0;
+        let answers = scan(asked, response, self.shared.settings.isolation_level, &mut self.session);
         let pending = answers.iter().map(Answer::bytes).sum();
 
         let mut core = self.shared.lock();
@@ -190,6 +217,18 @@ impl Fetcher<'_> {
         }
         self.publish(answers);
         sent
+    }
+
+    /// A session that is lost is no failure, unless it happens again at once.
+    fn session_lost(&mut self, code: ErrorCode, now: Instant) -> Result<()> {
+        log::debug!("broker {} has no such fetch session any more: {code}", self.node);
+        self.give_back();
+        if self.sessions_lost > 0 {
+            self.not_before = Some(now + self.shared.settings.client.retry_backoff);
+        }
+        self.sessions_lost = self.sessions_lost.saturating_add(1);
+        let next = self.next_fetch(&mut self.shared.lock(), 0, now);
+        self.send_next(next)
     }
 
     /// What to ask for next, if anything; `pending` bytes are not in the buffer yet.
@@ -295,35 +334,6 @@ impl Fetcher<'_> {
             Ok(ms @ 1..) => Some(Instant::now() + Duration::from_millis(ms)),
             _ => None,
         };
-    }
-}
-
-fn fetch_request(asked: &[Asked], max_bytes: i32, settings: &ConsumerSettings) -> FetchRequest {
-    let mut topics: Vec<FetchTopic> = Vec::new();
-    for asked in asked {
-        let partition = FetchPartition {
-            partition: asked.partition.partition,
-            current_leader_epoch: asked.leader_epoch,
-            fetch_offset: asked.offset,
-            partition_max_bytes: asked.max_bytes,
-            ..Default::default()
-        };
-        match topics.iter_mut().find(|topic| topic.topic == *asked.partition.topic) {
-            Some(topic) => topic.partitions.push(partition),
-            None => topics.push(FetchTopic {
-                topic: asked.partition.topic.to_string(),
-                partitions: vec![partition],
-                ..Default::default()
-            }),
-        }
-    }
-    FetchRequest {
-        max_wait_ms: i32::try_from(settings.fetch_max_wait.as_millis()).unwrap_or(i32::MAX),
-        min_bytes: settings.fetch_min_bytes,
-        max_bytes,
-        isolation_level: settings.isolation_level.code(),
-        topics,
-        ..Default::default()
     }
 }
 

@@ -5,7 +5,7 @@
 //! [`Unprepared::prepare`] does the expensive checks without the lock, and [`Core::publish`] hands the records to `poll`.
 //! Compressed batches unfold to any size, so they wait in between for room in the buffer ([`Core::room`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,11 +13,12 @@ use super::aborted::Aborted;
 use super::core::Core;
 use super::fetch_buffer::{Event, Item};
 use super::offsets::{LogEnd, Position};
+use super::session::Session;
 use super::subscription::{Epoch, TopicPartition};
 use crate::kafka::config::{ConsumerSettings, IsolationLevel};
 use crate::kafka::error::{Error, ErrorKind, Result};
 use crate::kafka::protocol::messages::{FetchResponse, ListOffsetsResponse};
-use crate::kafka::protocol::{ApiKey, Bytes, ErrorCode, Spares};
+use crate::kafka::protocol::{ApiKey, Bytes, ErrorCode, Spares, Uuid};
 use crate::kafka::record::batch::{Batch, batches};
 use crate::kafka::record::compression::Limits;
 use crate::kafka::record::walk::Cursor;
@@ -35,10 +36,27 @@ pub(super) fn unfolded_at_once(settings: &ConsumerSettings) -> usize {
 pub(super) struct Asked {
     pub partition: TopicPartition,
     pub epoch: Epoch,
+    /// Zero if not known.
+    pub topic_id: Uuid,
     pub leader_epoch: i32,
     /// Where the fetch starts; not used when an end of the log is asked for.
     pub offset: i64,
+    /// The epoch of the batch before it; -1 if not known.
+    pub last_epoch: i32,
     pub max_bytes: i32,
+}
+
+/// Between which offsets a log lies, as far as this consumer may read it; -1 where that is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct End {
+    pub end: i64,
+    pub start: i64,
+}
+
+impl Default for End {
+    fn default() -> Self {
+        Self { end: -1, start: -1 }
+    }
 }
 
 /// What a fetcher is to do.
@@ -69,16 +87,18 @@ pub(super) struct Answer {
 
 #[derive(Debug)]
 enum Outcome {
-    /// Batches up to, not including, offset `next`.
+    /// Batches up to, not including, offset `next`; the last one is of `epoch`.
     Batches {
         batches: Vec<Batch>,
         next: i64,
         bytes: usize,
+        epoch: i32,
         failure: Option<Error>,
         aborted: Aborted,
-        /// The end of what may be read; negative if unknown.
-        log_end: i64,
+        log: End,
     },
+    /// The session's broker has nothing to tell of it.
+    NoNews(End),
     /// A batch is there, but more than `max_bytes` long.
     TooShort,
     Refused(ErrorCode),
@@ -97,7 +117,7 @@ impl Answer {
 
     /// Whether it brings no batches, not even none: then there may be an error to tell of.
     pub fn is_refusal(&self) -> bool {
-        !matches!(self.outcome, Outcome::Batches { .. })
+        !matches!(self.outcome, Outcome::Batches { .. } | Outcome::NoNews(_))
     }
 }
 
@@ -125,8 +145,10 @@ impl Core {
             let asked = |offset| Asked {
                 partition: partition.clone(),
                 epoch: held.epoch,
+                topic_id: held.topic_id,
                 leader_epoch: leader.epoch,
                 offset,
+                last_epoch: -1,
                 max_bytes: held.max_bytes,
             };
             match held.position {
@@ -191,9 +213,10 @@ impl Core {
         for Answer { asked, outcome } in answers {
             let Some(held) = self.assignment.current(&asked.partition, asked.epoch) else { continue };
             match outcome {
-                Outcome::Batches { next, failure, bytes, log_end, .. } => {
+                Outcome::Batches { next, epoch, failure, bytes, log, .. } => {
                     held.fetch_offset = *next;
-                    held.log_end = Some(*log_end).filter(|end| *end >= 0).or(held.log_end);
+                    held.fetch_epoch = *epoch;
+                    held.log_end = Some(log.end).filter(|end| *end >= 0).or(held.log_end);
                     held.stopped |= failure.is_some();
                     held.failures = 0;
                     held.reported = false;
@@ -202,6 +225,12 @@ impl Core {
                     }
                     // It is released when the records are published.
                     continue;
+                }
+                Outcome::NoNews(log) => {
+                    held.release();
+                    held.log_end = Some(log.end).filter(|end| *end >= 0).or(held.log_end);
+                    held.failures = 0;
+                    held.reported = false;
                 }
                 Outcome::TooShort => {
                     held.release();
@@ -382,10 +411,19 @@ fn place(error: Error, asked: &Asked) -> Error {
 
 /// Sorts an answer by what was asked, and reads its batch headers. What was not asked is passed over, and a partition
 /// that comes twice counts once.
-pub(super) fn scan(asked: Vec<Asked>, response: FetchResponse, isolation: IsolationLevel) -> Vec<Answer> {
+pub(super) fn scan(
+    asked: Vec<Asked>,
+    response: FetchResponse,
+    isolation: IsolationLevel,
+    session: &mut Session,
+) -> Vec<Answer> {
+    let names = names(&asked, &response);
     let mut parts = BTreeMap::new();
     for topic in response.responses {
-        let name: Arc<str> = topic.topic.into();
+        let name: Arc<str> = match names.get(&topic.topic_id) {
+            Some(name) => Arc::clone(name),
+            None => topic.topic.into(),
+        };
         for partition in topic.partitions {
             parts
                 .entry(TopicPartition { topic: name.clone(), partition: partition.partition_index })
@@ -396,19 +434,21 @@ pub(super) fn scan(asked: Vec<Asked>, response: FetchResponse, isolation: Isolat
     for asked in asked {
         let outcome = match parts.remove(&asked.partition) {
             _ if !response.error_code.is_ok() => Outcome::Refused(response.error_code),
+            None if session.incremental => Outcome::NoNews(session.end(&asked.partition, None)),
             None => Outcome::Missing,
             Some(data) if !data.error_code.is_ok() => Outcome::Refused(data.error_code),
             Some(data) => {
-                let log_end = match isolation {
+                let end = match isolation {
                     IsolationLevel::ReadUncommitted => data.high_watermark,
                     IsolationLevel::ReadCommitted => data.last_stable_offset,
                 };
+                let log = session.end(&asked.partition, Some(End { end, start: data.log_start_offset }));
                 let aborted = match isolation {
                     IsolationLevel::ReadUncommitted => None,
                     IsolationLevel::ReadCommitted => data.aborted_transactions,
                 };
                 let aborted = Aborted::new(aborted.unwrap_or_default());
-                read_headers(&asked, &data.records.unwrap_or_default(), aborted, log_end)
+                read_headers(&asked, &data.records.unwrap_or_default(), aborted, log)
             }
         };
         answers.push(Answer { asked, outcome });
@@ -416,10 +456,18 @@ pub(super) fn scan(asked: Vec<Asked>, response: FetchResponse, isolation: Isolat
     answers
 }
 
+/// The names of the topics that an answer knows by their ids.
+pub(super) fn names(asked: &[Asked], response: &FetchResponse) -> HashMap<Uuid, Arc<str>> {
+    if response.responses.iter().all(|topic| topic.topic_id.is_zero()) {
+        return HashMap::new();
+    }
+    asked.iter().map(|asked| (asked.topic_id, Arc::clone(&asked.partition.topic))).collect()
+}
+
 /// Where the next fetch starts, and which batches to look into.
-fn read_headers(asked: &Asked, records: &Bytes, mut aborted: Aborted, log_end: i64) -> Outcome {
+fn read_headers(asked: &Asked, records: &Bytes, mut aborted: Aborted, log: End) -> Outcome {
     let mut found = Vec::new();
-    let (mut next, mut bytes, mut failure) = (asked.offset, 0, None);
+    let (mut next, mut epoch, mut bytes, mut failure) = (asked.offset, asked.last_epoch, 0, None);
     let mut iterator = batches(records);
     for batch in iterator.by_ref() {
         match batch {
@@ -435,6 +483,7 @@ fn read_headers(asked: &Asked, records: &Bytes, mut aborted: Aborted, log_end: i
             }
             Ok(batch) => {
                 next = batch.last_offset() + 1;
+                epoch = batch.header().leader_epoch;
                 bytes += batch.size();
                 found.push(batch);
             }
@@ -447,7 +496,7 @@ fn read_headers(asked: &Asked, records: &Bytes, mut aborted: Aborted, log_end: i
     if found.is_empty() && failure.is_none() && iterator.rest() > 0 {
         return Outcome::TooShort;
     }
-    Outcome::Batches { batches: found, next, bytes, failure, aborted, log_end }
+    Outcome::Batches { batches: found, next, epoch, bytes, failure, aborted, log }
 }
 
 /// The batches of an answer that nobody has looked into.

@@ -7,6 +7,8 @@
 //! | `lookup.rs` | offsets that the application asks for: ends of a log, and by time |
 //! | `core.rs` | what the threads share, behind one lock |
 //! | `fetcher.rs`, `fetching.rs` | a thread per leader that fetches ahead; what it asks and what answers mean |
+//! | `session.rs` | what a broker knows of what is asked (KIP-227) |
+//! | `truncation.rs` | logs that are not the ones that were read |
 //! | `aborted.rs` | which batches belong to aborted transactions |
 //! | `fetch_buffer.rs`, `records.rs` | what was fetched; what `poll` hands over of it |
 //! | `group/` | membership, heartbeats, commits (the coordinator thread), joins (the join thread) |
@@ -40,7 +42,9 @@ mod group;
 mod lookup;
 mod offsets;
 mod records;
+mod session;
 mod subscription;
+mod truncation;
 
 pub use lookup::OffsetAndTimestamp;
 pub use records::{ConsumerRecord, Records, RecordsIter};

@@ -49,6 +49,14 @@ impl Position {
         }
     }
 
+    /// Of the batch before it; -1 if not known.
+    pub fn leader_epoch(&self) -> i32 {
+        match self {
+            Self::At { leader_epoch, .. } => *leader_epoch,
+            _ => -1,
+        }
+    }
+
     /// Where `auto.offset.reset` sends a consumer that has no valid position; nowhere with `none`.
     pub fn reset(policy: OffsetReset) -> Self {
         match policy {
@@ -92,6 +100,7 @@ impl Assignment {
             None => Position::reset(policy),
         };
         held.fetch_offset = held.position.offset().unwrap_or(0);
+        held.fetch_epoch = held.position.leader_epoch();
         held.position == Position::Unset
     }
 
@@ -107,6 +116,7 @@ impl Assignment {
         if let Some(held) = self.current(partition, epoch).filter(|held| held.position == Position::End(end)) {
             held.position = Position::At { offset, leader_epoch };
             held.fetch_offset = offset;
+            held.fetch_epoch = leader_epoch;
             held.failures = 0;
             held.not_before = None;
             held.reported = false;

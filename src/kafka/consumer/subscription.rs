@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::offsets::Position;
+use crate::kafka::protocol::Uuid;
 
 /// One partition of one topic.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,6 +62,13 @@ pub(super) enum Subscription {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Epoch(u64);
 
+#[cfg(test)]
+impl Epoch {
+    pub fn for_tests(epoch: u64) -> Self {
+        Self(epoch)
+    }
+}
+
 /// The partition's leader as metadata last told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Leader {
@@ -75,8 +83,12 @@ pub(super) struct Held {
     pub position: Position,
     pub paused: bool,
     pub leader: Option<Leader>,
+    /// Which topic of that name it is, zero while that is not known; positions count in this one only.
+    pub topic_id: Uuid,
     /// Where the next fetch starts. Never below the position.
     pub fetch_offset: i64,
+    /// The epoch of the batch before that; -1 if not known.
+    pub fetch_epoch: i32,
     /// The end of the log that this consumer may read, as the last answer told.
     pub log_end: Option<i64>,
     /// A failure ended fetching; a seek takes it up again.
@@ -126,6 +138,8 @@ impl Assignment {
             position,
             paused: false,
             leader: None,
+            topic_id: Uuid::ZERO,
+            fetch_epoch: position.leader_epoch(),
             log_end: None,
             stopped: false,
             ended: false,
@@ -183,6 +197,7 @@ impl Assignment {
         let Some(held) = self.partitions.get_mut(partition) else { return false };
         held.epoch = epoch;
         held.fetch_offset = position.offset().unwrap_or(0);
+        held.fetch_epoch = position.leader_epoch();
         held.position = position;
         held.stopped = false;
         held.ended = false;

@@ -98,14 +98,18 @@ impl Connection {
 
     /// Sends a request; its answer is [`received`](Self::receive) later, in the order of sending.
     pub(crate) fn send<R: Request>(&mut self, request: &R, deadline: Deadline) -> Result<()> {
-        if let Some(cause) = &self.ended {
-            return Err(cause.clone());
-        }
         let version = self.out.versions.negotiate::<R>().map_err(|e| e.with_broker(&*self.out.broker))?;
         self.send_version(request, version, deadline)
     }
 
-    fn send_version<R: Request>(&mut self, request: &R, version: i16, deadline: Deadline) -> Result<()> {
+    /// Sends a request in this version, which must be one that the broker answers.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub(crate) fn send_version<R: Request>(&mut self, request: &R, version: i16, deadline: Deadline) -> Result<()> {
+        if let Some(cause) = &self.ended {
+            return Err(cause.clone());
+        }
         let (expected, frame) = self.out.encode(request, version)?;
         self.in_flight.push_back(expected);
         self.out.write(&frame, expected.api, deadline).map_err(|cause| self.end(cause))

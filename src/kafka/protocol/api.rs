@@ -233,7 +233,16 @@ impl ApiVersions {
     /// # Errors
     /// [`ErrorKind::Protocol`] if there is none; the text names both ranges.
     pub fn negotiate<R: Request>(&self) -> Result<i16> {
-        let (key, asked) = (R::KEY, R::CLIENT_VERSIONS);
+        self.negotiate_up_to::<R>(i16::MAX)
+    }
+
+    /// The same, but not above `most`.
+    ///
+    /// # Errors
+    /// As [`negotiate`](Self::negotiate).
+    pub fn negotiate_up_to<R: Request>(&self, most: i16) -> Result<i16> {
+        let (key, all) = (R::KEY, R::CLIENT_VERSIONS);
+        let asked = VersionRange::new(all.min, all.max.min(most));
         let offered = self.range(key);
         if let Some(both) = offered.and_then(|offered| offered.intersection(asked)) {
             return Ok(both.max);

@@ -105,7 +105,7 @@ fn response(partitions: Vec<PartitionData>) -> FetchResponse {
 }
 
 fn scan(asked: Vec<Asked>, response: FetchResponse) -> Vec<Answer> {
-    super::scan(asked, response, IsolationLevel::ReadUncommitted)
+    super::scan(asked, response, IsolationLevel::ReadUncommitted, &mut Session::default())
 }
 
 fn offsets(partition: i32, range: std::ops::Range<i64>) -> Vec<(i32, i64)> {
@@ -571,7 +571,7 @@ fn records_of_aborted_transactions_are_passed_over() {
             aborted_transactions: Some(vec![aborted(2), aborted(6)]),
             ..data(0, log.concat())
         };
-        let answers = super::scan(fixture.fetch(), response(vec![data]), isolation);
+        let answers = super::scan(fixture.fetch(), response(vec![data]), isolation, &mut Session::default());
         fixture.core.note(NODE, &answers, fixture.now, &fixture.settings);
         fixture.publish(answers);
         let taken = fixture.take().0;

@@ -1,6 +1,7 @@
 //! Fetch: reads record batches from partitions.
 //!
-//! Versions 4-18, all that Kafka 4 serves. The client asks for 4 to 12: from 13 on topics are known by their id only.
+//! Versions 4-18, all that Kafka 4 serves. From 13 on topics are known by their id only, so the client asks for those once
+//! it has the ids of all topics.
 //!
 //! - 4: message format 2 (KIP-98), isolation level, aborted transactions
 //! - 5: start of the log
@@ -23,7 +24,7 @@ use crate::kafka::protocol::schema::prelude::*;
 schema! {
     api Fetch {
         FetchRequest => FetchResponse,
-        versions 4-18, client 4-12, flexible 12+
+        versions 4-18, client 4-18, flexible 12+
     }
 
     /// Asks for batches from some offsets on.
