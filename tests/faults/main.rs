@@ -6,6 +6,7 @@
 //! | `produce.rs` | writing: each request cut or spoilt in every place, every code that Kafka answers |
 //! | `connect.rs` | what comes before it: versions, metadata, producer ids |
 //! | `fetch.rs` | reading: records, the ends of logs |
+//! | `leaders.rs` | leaders that move while metadata is silent |
 //! | `lookup.rs` | looking offsets up |
 //! | `groups.rs` | reading as a member of a group |
 //! | `cluster.rs` | leaders that move, brokers that stop, hang or forget |
@@ -19,6 +20,7 @@ mod cluster;
 mod connect;
 mod fetch;
 mod groups;
+mod leaders;
 mod ledger;
 mod lookup;
 mod produce;

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::kafka::config::Address;
 use crate::kafka::protocol::messages::{
-    MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+    LeaderIdAndEpoch, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+    NodeEndpoint,
 };
 use crate::kafka::protocol::{ErrorCode, Uuid};
 
@@ -54,6 +55,17 @@ pub struct Partition {
     pub leader_epoch: i32,
 }
 
+/// What a broker that does not lead a partition says of the one that does (KIP-951).
+#[derive(Clone, Debug)]
+pub struct LeaderHint<'a> {
+    /// The topic's name.
+    pub topic: &'a str,
+    /// The partition's index.
+    pub partition: i32,
+    /// The node that leads it now.
+    pub leader: &'a LeaderIdAndEpoch,
+}
+
 impl Metadata {
     /// The topic, when it is known to exist.
     pub fn topic(&self, name: &str) -> Option<&Topic> {
@@ -73,6 +85,34 @@ impl Metadata {
     /// Whether brokers or leaders are others than in the snapshot before it.
     pub(super) fn tells_more_than(&self, before: &Self) -> bool {
         self.brokers != before.brokers || self.topics != before.topics
+    }
+
+    /// The snapshot with what these hints tell besides; None if that is nothing. Only a newer epoch than the one known
+    /// counts, and only a leader that is known or is among `endpoints`. It keeps its version, for a hint is no answer to
+    /// whoever waits for one.
+    pub(super) fn hinted(&self, hints: &[LeaderHint<'_>], endpoints: &[NodeEndpoint]) -> Option<Self> {
+        let mut next: Option<Self> = None;
+        for hint in hints {
+            let LeaderIdAndEpoch { leader_id, leader_epoch } = *hint.leader;
+            let known = self.partition(hint.topic, hint.partition);
+            if leader_id < 0 || known.is_none_or(|known| known.leader_epoch >= leader_epoch) {
+                continue;
+            }
+            let endpoint = endpoints.iter().find(|endpoint| endpoint.node_id == leader_id);
+            let broker = endpoint.and_then(Broker::from_endpoint);
+            if broker.is_none() && !self.brokers.contains_key(&leader_id) {
+                continue;
+            }
+            let next = next.get_or_insert_with(|| self.clone());
+            next.brokers.extend(broker.map(|broker| (leader_id, broker)));
+            let partitions = next.topics.get_mut(hint.topic).map(|topic| &mut topic.partitions);
+            let index = usize::try_from(hint.partition).unwrap_or(usize::MAX);
+            if let Some(partition) = partitions.and_then(|partitions| partitions.get_mut(index)) {
+                partition.leader = Some(leader_id);
+                partition.leader_epoch = leader_epoch;
+            }
+        }
+        next
     }
 
     /// The snapshot after this answer.
@@ -119,6 +159,11 @@ impl Broker {
         }
         let address = Address { host: broker.host.clone(), port };
         Some(Self { id: broker.node_id, address, rack: broker.rack.clone() })
+    }
+
+    fn from_endpoint(endpoint: &NodeEndpoint) -> Option<Self> {
+        let NodeEndpoint { node_id, host, port, rack } = endpoint.clone();
+        Self::from_response(&MetadataResponseBroker { node_id, host, port, rack })
     }
 }
 
@@ -185,6 +230,27 @@ mod tests {
         let newer = stale.next(&answer(vec![partition(0, 2, 8)]));
         assert_eq!(newer.leader("t", 0), Some(2));
         assert_eq!(newer.version, 3);
+    }
+
+    #[test]
+    fn a_hint_counts_if_it_is_newer_and_its_leader_can_be_reached() {
+        let known = Metadata::default().next(&answer(vec![partition(0, 1, 7), partition(1, 1, 7)]));
+        let told = |partition, leader_id, leader_epoch, endpoints: &[NodeEndpoint]| {
+            let leader = &LeaderIdAndEpoch { leader_id, leader_epoch };
+            known.hinted(&[LeaderHint { topic: "t", partition, leader }], endpoints)
+        };
+        let endpoint = |node_id, host: &str| NodeEndpoint { node_id, host: host.into(), port: 9092, rack: None };
+        let next = told(0, 2, 8, &[]).unwrap();
+        assert_eq!((next.leader("t", 0), next.leader("t", 1)), (Some(2), Some(1)));
+        assert_eq!(next.version, known.version, "it does not answer those who wait for metadata");
+        let stale = next.next(&answer(vec![partition(0, 1, 7), partition(1, 1, 7)]));
+        assert_eq!(stale.leader("t", 0), Some(2), "older metadata does not undo it");
+        assert!(told(0, 2, 7, &[]).is_none() && told(0, 2, 6, &[]).is_none() && told(0, -1, 9, &[]).is_none());
+        assert!(told(5, 2, 8, &[]).is_none() && told(-1, 2, 8, &[]).is_none());
+        assert!(told(0, 3, 8, &[]).is_none() && told(0, 3, 8, &[endpoint(3, "")]).is_none(), "where is broker 3?");
+        let next = told(0, 3, 8, &[endpoint(3, "c"), endpoint(4, "d")]).unwrap();
+        assert_eq!((next.leader("t", 0), next.brokers[&3].address.host.as_str()), (Some(3), "c"));
+        assert!(!next.brokers.contains_key(&4));
     }
 
     #[test]

@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 
 #[cfg(test)]
 pub use metadata::Partition;
-pub use metadata::{Metadata, Topic};
+pub use metadata::{LeaderHint, Metadata, Topic};
 
 use super::config::{Address, ClientSettings};
 use super::error::{Error, ErrorKind, Result};
 use super::net::{Closer, Connection};
-use super::protocol::messages::{MetadataRequest, MetadataRequestTopic};
+use super::protocol::messages::{MetadataRequest, MetadataRequestTopic, MetadataResponse, NodeEndpoint};
 use crate::clock::{Backoff, Deadline};
 use crate::sync::lock;
 
@@ -50,7 +50,7 @@ struct State {
     closed: bool,
 }
 
-/// Told of each new snapshot, on the metadata thread: must not block.
+/// Told of each new snapshot, on the metadata thread or that of [`Cluster::follow_hints`]: must not block.
 pub(crate) trait MetadataListener: Send + Sync {
     /// A new snapshot is in place.
     fn metadata_changed(&self);
@@ -112,6 +112,19 @@ impl Cluster {
     pub(crate) fn request_refresh(&self) {
         lock(&self.state).wanted = true;
         self.changed.notify_all();
+    }
+
+    /// Takes over who leads what from a broker that does not (KIP-951). Listeners are told, on this thread.
+    pub(crate) fn follow_hints(&self, hints: &[LeaderHint<'_>], endpoints: &[NodeEndpoint]) {
+        if hints.is_empty() {
+            return;
+        }
+        let mut state = lock(&self.state);
+        let Some(next) = state.snapshot.hinted(hints, endpoints) else { return };
+        state.snapshot = Arc::new(next);
+        let listeners: Vec<_> = state.listeners.iter().filter_map(Weak::upgrade).collect();
+        drop(state);
+        listeners.iter().for_each(|listener| listener.metadata_changed());
     }
 
     /// Why the last refresh failed, when it did.
@@ -303,7 +316,9 @@ impl Refresher {
         let calm = now.saturating_duration_since(self.last) > CALM;
         self.last = now;
         match outcome {
-            Ok(snapshot) => {
+            Ok(answer) => {
+                // With what was hinted while it was on its way.
+                let snapshot = state.snapshot.next(&answer);
                 if calm || snapshot.tells_more_than(&state.snapshot) {
                     self.backoff.reset();
                 }
@@ -344,14 +359,14 @@ impl Refresher {
         }
     }
 
-    fn ask(&mut self, cluster: &Cluster, topics: &BTreeSet<String>) -> Result<Metadata> {
+    fn ask(&mut self, cluster: &Cluster, topics: &BTreeSet<String>) -> Result<MetadataResponse> {
         let settings = &cluster.settings;
         let deadline = Deadline::after("request.timeout.ms", settings.request_timeout);
         let request = request_for(topics, settings);
         // A connection that stood idle may have been closed by the broker: that is no failure, a new one is made.
         if let Some(connection) = self.connection.as_mut().filter(|connection| !connection.is_ended()) {
             match connection.call(&request, deadline) {
-                Ok(answer) => return Ok(cluster.snapshot().next(&answer)),
+                Ok(answer) => return Ok(answer),
                 Err(error) => log::debug!("metadata connection: {error}"),
             }
         }
@@ -361,7 +376,7 @@ impl Refresher {
         let mut connection = cluster.connect_any(&cluster.closer, deadline)?;
         let answer = connection.call(&request, deadline)?;
         self.connection = Some(connection);
-        Ok(cluster.snapshot().next(&answer))
+        Ok(answer)
     }
 }
 

@@ -58,6 +58,8 @@ pub(super) struct Core {
     pub requests: u64,
     /// Fetchers asleep for want of room or work.
     pub idle_fetchers: usize,
+    /// A fetcher is done with a partition that another one is to ask for.
+    pub handed_on: bool,
     /// Some position may be [`Unset`](super::offsets::Position::Unset).
     pub check_unset: bool,
     /// Topics, or partitions of them, whose trouble was told already.
@@ -248,6 +250,7 @@ impl Core {
             leaders: 0,
             requests: 0,
             idle_fetchers: 0,
+            handed_on: false,
             check_unset: false,
             told: BTreeSet::new(),
             group_closers: None,

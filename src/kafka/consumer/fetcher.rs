@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::core::{Core, Shared};
 use super::fetch_buffer::Item;
-use super::fetching::{Answer, Asked, Plan, Unprepared, Work, scan, unfolded_at_once};
+use super::fetching::{Answer, Asked, Plan, Unprepared, Work, hints, names, scan, unfolded_at_once};
 use super::offsets::LogEnd;
 use super::session::{Session, most_version};
 use crate::clock::{Backoff, Deadline};
@@ -188,7 +188,10 @@ impl Fetcher<'_> {
         }
         self.in_flight = None;
         self.sessions_lost = 0;
-        let answers = scan(asked, response, self.shared.settings.isolation_level, &mut self.session);
+        let names = names(&asked, &response);
+        // First, so that whoever is refused for it need not wait.
+        self.shared.cluster.follow_hints(&hints(&response, &names), &response.node_endpoints);
+        let answers = scan(asked, response, &names, self.shared.settings.isolation_level, &mut self.session);
         let pending = answers.iter().map(Answer::bytes).sum();
 
         let mut core = self.shared.lock();
@@ -196,6 +199,7 @@ impl Fetcher<'_> {
         // Few records are handed over before the next request takes its time, many while the broker works on it.
         let small = pending <= SMALL;
         let next = if small { None } else { self.next_fetch(&mut core, pending, now) };
+        self.let_others(&mut core);
         drop(core);
         if answers.iter().any(Answer::is_refusal) {
             self.shared.app.notify_all();
@@ -278,6 +282,7 @@ impl Fetcher<'_> {
         for (asked, items, last) in prepared.drain(..) {
             news |= core.publish(self.node, &asked, items, last);
         }
+        self.let_others(&mut core);
         drop(core);
         if news {
             self.shared.app.notify_all();
@@ -322,9 +327,15 @@ impl Fetcher<'_> {
         let Some(asked) = self.in_flight.take() else { return };
         let mut core = self.shared.lock();
         for asked in asked {
-            if let Some(held) = core.assignment.current(&asked.partition, asked.epoch) {
-                held.release();
-            }
+            core.release(&asked);
+        }
+        self.let_others(&mut core);
+    }
+
+    /// Wakes the other fetchers if one of them may take over from this one.
+    fn let_others(&self, core: &mut Core) {
+        if std::mem::take(&mut core.handed_on) {
+            self.shared.fetch.notify_all();
         }
     }
 

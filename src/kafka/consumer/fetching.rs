@@ -15,9 +15,10 @@ use super::fetch_buffer::{Event, Item};
 use super::offsets::{LogEnd, Position};
 use super::session::Session;
 use super::subscription::{Epoch, TopicPartition};
+use crate::kafka::cluster::LeaderHint;
 use crate::kafka::config::{ConsumerSettings, IsolationLevel};
 use crate::kafka::error::{Error, ErrorKind, Result};
-use crate::kafka::protocol::messages::{FetchResponse, ListOffsetsResponse};
+use crate::kafka::protocol::messages::{FetchResponse, ListOffsetsResponse, PartitionData};
 use crate::kafka::protocol::{ApiKey, Bytes, ErrorCode, Spares, Uuid};
 use crate::kafka::record::batch::{Batch, batches};
 use crate::kafka::record::compression::Limits;
@@ -227,13 +228,13 @@ impl Core {
                     continue;
                 }
                 Outcome::NoNews(log) => {
-                    held.release();
+                    self.handed_on |= held.release();
                     held.log_end = Some(log.end).filter(|end| *end >= 0).or(held.log_end);
                     held.failures = 0;
                     held.reported = false;
                 }
                 Outcome::TooShort => {
-                    held.release();
+                    self.handed_on |= held.release();
                     let limit = i32::try_from(settings.client.receive_max_bytes / 2).unwrap_or(i32::MAX);
                     if held.max_bytes < limit {
                         held.max_bytes = held.max_bytes.saturating_mul(2).clamp(1, limit);
@@ -247,23 +248,30 @@ impl Core {
                     self.buffer.publish(&asked.partition, node, [Item::End(Event::Failed(error))]);
                 }
                 Outcome::Missing => {
-                    held.release();
+                    self.handed_on |= held.release();
                     held.not_before = Some(now + settings.client.retry_backoff);
                 }
                 Outcome::Refused(ErrorCode::OFFSET_OUT_OF_RANGE) => {
-                    held.release();
+                    self.handed_on |= held.release();
                     held.stopped = true;
                     held.ended = true;
                     let event = Event::OutOfRange(asked.offset);
                     self.buffer.publish(&asked.partition, node, [Item::End(event)]);
                 }
                 Outcome::Refused(code) => {
-                    held.release();
+                    self.handed_on |= held.release();
                     refresh |= self.refused(ApiKey::Fetch, asked, *code, now, settings);
                 }
             }
         }
         refresh
+    }
+
+    /// What this partition was asked for is not coming.
+    pub fn release(&mut self, asked: &Asked) {
+        if let Some(held) = self.assignment.current(&asked.partition, asked.epoch) {
+            self.handed_on |= held.release();
+        }
     }
 
     /// The broker answered for this partition with an error code. Returns true if metadata is out of date.
@@ -288,6 +296,11 @@ impl Core {
                 self.errors.push_back(error);
             }
             return false;
+        }
+        if is_stale(code) && held.leader.is_some_and(|leader| leader.epoch > asked.leader_epoch) {
+            // Metadata, or the answer itself, told meanwhile who leads now.
+            log::debug!("{}: {api} was answered with {code}; asking the new leader", asked.partition);
+            return true;
         }
         if passes(code) {
             let level = if held.failures == 0 { log::Level::Info } else { log::Level::Debug };
@@ -335,7 +348,7 @@ impl Core {
     pub fn publish(&mut self, node: i32, asked: &Asked, items: Vec<Item>, last: bool) -> bool {
         let Some(held) = self.assignment.current(&asked.partition, asked.epoch) else { return false };
         if last {
-            held.release();
+            self.handed_on |= held.release();
         }
         if held.ended || items.is_empty() {
             return false;
@@ -414,10 +427,10 @@ fn place(error: Error, asked: &Asked) -> Error {
 pub(super) fn scan(
     asked: Vec<Asked>,
     response: FetchResponse,
+    names: &HashMap<Uuid, Arc<str>>,
     isolation: IsolationLevel,
     session: &mut Session,
 ) -> Vec<Answer> {
-    let names = names(&asked, &response);
     let mut parts = BTreeMap::new();
     for topic in response.responses {
         let name: Arc<str> = match names.get(&topic.topic_id) {
@@ -462,6 +475,21 @@ pub(super) fn names(asked: &[Asked], response: &FetchResponse) -> HashMap<Uuid, 
         return HashMap::new();
     }
     asked.iter().map(|asked| (asked.topic_id, Arc::clone(&asked.partition.topic))).collect()
+}
+
+/// What an answer says about who leads partitions instead of the broker that was asked.
+pub(super) fn hints<'a>(response: &'a FetchResponse, names: &'a HashMap<Uuid, Arc<str>>) -> Vec<LeaderHint<'a>> {
+    let mut hints = Vec::new();
+    for topic in &response.responses {
+        let name = names.get(&topic.topic_id).map_or(&*topic.topic, |name| &**name);
+        for PartitionData { partition_index, error_code, current_leader, .. } in &topic.partitions {
+            let moved = matches!(*error_code, ErrorCode::NOT_LEADER_OR_FOLLOWER | ErrorCode::FENCED_LEADER_EPOCH);
+            if moved && current_leader.leader_id >= 0 {
+                hints.push(LeaderHint { topic: name, partition: *partition_index, leader: current_leader });
+            }
+        }
+    }
+    hints
 }
 
 /// Where the next fetch starts, and which batches to look into.

@@ -229,12 +229,11 @@ impl Held {
         self.holder = Some((node, owed + 1));
     }
 
-    /// Counts one of them as dealt with.
-    pub fn release(&mut self) {
-        self.holder = match self.holder {
-            Some((node, owed)) if owed > 1 => Some((node, owed - 1)),
-            _ => None,
-        };
+    /// Counts one of them as dealt with. Returns whether another fetcher may take over now.
+    pub fn release(&mut self) -> bool {
+        let Some((node, owed)) = self.holder else { return false };
+        self.holder = Some((node, owed - 1)).filter(|_| owed > 1);
+        self.holder.is_none() && self.leader.is_some_and(|leader| leader.node != node)
     }
 }
 
@@ -291,9 +290,9 @@ mod tests {
         held.hold(1);
         held.leader = Some(Leader { node: 2, epoch: 1 });
         assert!(!held.askable(2, now) && !held.askable(1, now));
-        held.release();
+        assert!(!held.release());
         assert!(!held.askable(2, now));
-        held.release();
+        assert!(held.release(), "the other one is to be told");
         assert!(held.askable(2, now));
         held.not_before = Some(now + Duration::from_millis(1));
         assert!(!held.askable(2, now));

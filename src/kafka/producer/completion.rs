@@ -12,10 +12,11 @@ use super::batch::{Batch, Failure};
 use super::delivery::Outcome;
 use super::outbox::Outbox;
 use super::sender::Flight;
+use crate::kafka::cluster::LeaderHint;
 use crate::kafka::error::{Error, ErrorKind};
 use crate::kafka::net::Reader;
 use crate::kafka::protocol::messages::{
-    PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceResponse,
+    LeaderIdAndEpoch, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceResponse,
 };
 use crate::kafka::protocol::{ApiKey, ErrorCode};
 use crate::sync::lock;
@@ -124,6 +125,9 @@ impl Completion {
         if response.throttle_time_ms > 0 {
             self.shared.throttle(&self.outbox, Duration::from_millis(response.throttle_time_ms.unsigned_abs().into()));
         }
+        // Before batches go back into their queues, so that they go to the new leader's outbox.
+        let hints: Vec<_> = answers.iter().filter_map(|(topic, answer)| hint(topic, answer)).collect();
+        self.shared.cluster.follow_hints(&hints, &response.node_endpoints);
         for (place, (partition, batch)) in flight.into_iter().enumerate() {
             let about = |(topic, answer): &&(&TopicProduceResponse, &PartitionProduceResponse)| {
                 answer.index == partition.index && *topic.name == *partition.topic
@@ -168,6 +172,9 @@ impl Completion {
             Meaning::Stale { undecided } => {
                 failure.undecided = undecided;
                 self.shared.cluster.request_refresh();
+                // Where another leader is known, as by the answer itself, there is nothing to wait for.
+                let leader = self.shared.cluster.snapshot().leader(&partition.topic, partition.index);
+                backoff = leader.is_none_or(|leader| leader == self.outbox.node);
             }
             Meaning::OutOfOrder => {
                 failure.out_of_order = true;
@@ -224,6 +231,13 @@ impl Completion {
         queue.returned(batch, backoff, now, limits);
         self.shared.relist(partition, &mut queue, self.outbox.node);
     }
+}
+
+/// What the answer says about who leads the partition instead.
+fn hint<'a>(topic: &'a TopicProduceResponse, answer: &'a PartitionProduceResponse) -> Option<LeaderHint<'a>> {
+    let LeaderIdAndEpoch { leader_id, .. } = answer.current_leader;
+    let told = leader_id >= 0 && answer.error_code == ErrorCode::NOT_LEADER_OR_FOLLOWER;
+    told.then(|| LeaderHint { topic: &topic.name, partition: answer.index, leader: &answer.current_leader })
 }
 
 fn error(partition: &Partition, answer: &PartitionProduceResponse) -> Error {

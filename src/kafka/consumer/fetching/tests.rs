@@ -5,7 +5,7 @@ use super::*;
 use crate::kafka::cluster::Metadata;
 use crate::kafka::config::Config;
 use crate::kafka::protocol::messages::{
-    AbortedTransaction, FetchableTopicResponse, ListOffsetsPartitionResponse, ListOffsetsTopicResponse, PartitionData,
+    AbortedTransaction, FetchableTopicResponse, ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
 };
 use crate::kafka::record::batch::put;
 use crate::kafka::record::builder::{BatchBuilder, stamp};
@@ -105,7 +105,12 @@ fn response(partitions: Vec<PartitionData>) -> FetchResponse {
 }
 
 fn scan(asked: Vec<Asked>, response: FetchResponse) -> Vec<Answer> {
-    super::scan(asked, response, IsolationLevel::ReadUncommitted, &mut Session::default())
+    scan_with(asked, response, IsolationLevel::ReadUncommitted)
+}
+
+fn scan_with(asked: Vec<Asked>, response: FetchResponse, isolation: IsolationLevel) -> Vec<Answer> {
+    let names = names(&asked, &response);
+    super::scan(asked, response, &names, isolation, &mut Session::default())
 }
 
 fn offsets(partition: i32, range: std::ops::Range<i64>) -> Vec<(i32, i64)> {
@@ -571,7 +576,7 @@ fn records_of_aborted_transactions_are_passed_over() {
             aborted_transactions: Some(vec![aborted(2), aborted(6)]),
             ..data(0, log.concat())
         };
-        let answers = super::scan(fixture.fetch(), response(vec![data]), isolation, &mut Session::default());
+        let answers = scan_with(fixture.fetch(), response(vec![data]), isolation);
         fixture.core.note(NODE, &answers, fixture.now, &fixture.settings);
         fixture.publish(answers);
         let taken = fixture.take().0;
