@@ -34,6 +34,8 @@ pub enum ErrorKind {
     BufferFull,
     /// The position asked for is not in the log, and `auto.offset.reset` is `none`.
     OffsetOutOfRange,
+    /// The log was cut off behind what was read of it, and `auto.offset.reset` is `none` (KIP-320).
+    LogTruncation,
     /// The client is closed, or the call is not possible in its present state.
     State,
     /// Reading or writing a local file, or a standard stream, failed.

@@ -151,11 +151,17 @@ fn a_missing_right_is_told_once_and_closing_does_not_wait_for_it() {
     });
 }
 
+/// A broker says so, too, of an epoch that it knows nothing of: without the epoch it is asked once more.
+#[test]
+fn an_offset_is_out_of_range_only_if_it_still_is_without_its_epoch() {
+    all_read(&["fetch:error=OFFSET_OUT_OF_RANGE,next=1,skip=2,broker=1".to_owned()]);
+}
+
 #[test]
 fn an_offset_out_of_range_is_settled_by_the_policy() {
     each(&["earliest", "latest", "none"], |policy| {
         let broker = filled();
-        let id = inject(&broker, "fetch:error=OFFSET_OUT_OF_RANGE,next=1,skip=2");
+        let id = inject(&broker, "fetch:error=OFFSET_OUT_OF_RANGE,next=2,skip=2,broker=1");
         let settings = [("auto.offset.reset", *policy)];
         let mut reader = Reader::alone(policy, &reading(config(&broker)).and(&settings)).unwrap();
         reader.consumer.seek_to_beginning(&[]).unwrap();

@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 #[cfg(test)]
-pub use metadata::Partition;
+pub use metadata::{Broker, Partition};
 pub use metadata::{LeaderHint, Metadata, Topic};
 
 use super::config::{Address, ClientSettings};

@@ -44,7 +44,7 @@ properties! {
     CLIENT_ID: String = Common "client.id", default "krs"
         => "The name under which brokers log this client and count its quotas.";
     CLIENT_RACK: Option<String> = Common "client.rack", default "", example "rack-1"
-        => "The rack this client is in, for whoever shares out the group's partitions. Fetching goes to leaders all the same.";
+        => "The rack this client is in: records are read from a replica there, where brokers offer one, and whoever shares out the group's partitions may know.";
     REQUEST_TIMEOUT: Duration = Common "request.timeout.ms", also ["socket.timeout.ms"], range 1..=INT, default "30000"
         => "How long one request may wait for its answer. A producer's is, unless set, at most half of message.timeout.ms.";
     DEFAULT_API_TIMEOUT: Duration = Common "default.api.timeout.ms", range 1..=INT, default "60000"

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::fetch_buffer::{Event, FetchBuffer, Taken};
 use super::fetcher;
 use super::group::{self, Group};
-use super::subscription::{Assignment, Leader, Subscription, TopicPartition};
+use super::subscription::{Assignment, Held, Leader, Subscription, TopicPartition};
 use crate::kafka::cluster::{Cluster, Metadata, MetadataListener};
 use crate::kafka::config::{ConsumerSettings, OffsetReset};
 use crate::kafka::error::{Error, ErrorKind, Result};
@@ -52,7 +52,7 @@ pub(super) struct Core {
     pub metadata: Arc<Metadata>,
     /// The fetchers by the node they ask.
     pub fetchers: HashMap<i32, Closer>,
-    /// Nodes that lead a partition held here.
+    /// Nodes that records of the partitions held come from.
     pub leaders: usize,
     /// Fetch requests so far.
     pub requests: u64,
@@ -60,6 +60,12 @@ pub(super) struct Core {
     pub idle_fetchers: usize,
     /// A fetcher is done with a partition that another one is to ask for.
     pub handed_on: bool,
+    /// Records of a partition are to come from another node than before.
+    pub sources_changed: bool,
+    /// Leaders are not told the rack before this moment, so that they send nobody to replicas.
+    pub avoid_replicas: Option<Instant>,
+    /// Records that were not there any more when their turn came.
+    pub gone: u64,
     /// Some position may be [`Unset`](super::offsets::Position::Unset).
     pub check_unset: bool,
     /// Topics, or partitions of them, whose trouble was told already.
@@ -145,10 +151,21 @@ impl Shared {
         if core.apply_metadata(self.settings.auto_offset_reset) {
             self.cluster.request_refresh();
         }
-        let leaders: BTreeSet<i32> =
-            core.assignment.iter().filter_map(|(_, held)| held.leader).map(|leader| leader.node).collect();
-        core.leaders = leaders.len();
-        for node in leaders {
+        self.start_fetchers(core);
+        self.wake_all();
+    }
+
+    /// Sees to it that there is a fetcher for each node that is asked for something.
+    pub fn start_fetchers(&self, core: &mut Core) {
+        let leader = |held: &Held| held.leader.map(|leader| leader.node);
+        let replica = |held: &Held| held.replica.map(|(node, _)| node);
+        let (mut nodes, mut sources) = (BTreeSet::new(), BTreeSet::new());
+        for (_, held) in core.assignment.iter() {
+            nodes.extend(leader(held).into_iter().chain(replica(held)));
+            sources.extend(replica(held).or(leader(held)));
+        }
+        core.leaders = sources.len();
+        for node in nodes {
             if core.fetchers.contains_key(&node) {
                 continue;
             }
@@ -160,7 +177,6 @@ impl Shared {
                 core.errors.push_back(error);
             }
         }
-        self.wake_all();
     }
 
     fn spawn(&self, core: &mut Core, name: &str, body: impl FnOnce(&Shared) + Send + 'static) -> Result<()> {
@@ -251,6 +267,9 @@ impl Core {
             requests: 0,
             idle_fetchers: 0,
             handed_on: false,
+            sources_changed: false,
+            avoid_replicas: None,
+            gone: 0,
             check_unset: false,
             told: BTreeSet::new(),
             group_closers: None,
@@ -280,8 +299,12 @@ impl Core {
                 Some(id) if id != held.topic_id && !id.is_zero() => recreated.push((partition.clone(), id)),
                 _ => {}
             }
+            if held.replica.is_some_and(|(node, _)| !metadata.brokers.contains_key(&node)) {
+                held.replica = None;
+            }
             if leader != held.leader {
                 held.leader = leader;
+                held.replica = None;
                 held.not_before = None;
             }
         }

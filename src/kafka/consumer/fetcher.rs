@@ -12,11 +12,14 @@ use super::fetch_buffer::Item;
 use super::fetching::{Answer, Asked, Plan, Unprepared, Work, hints, names, scan, unfolded_at_once};
 use super::offsets::LogEnd;
 use super::session::{Session, most_version};
+use super::truncation::check_request;
 use crate::clock::{Backoff, Deadline};
 use crate::kafka::config::IsolationLevel;
 use crate::kafka::error::{Error, ErrorKind, Result};
 use crate::kafka::net::{Closer, Connection};
-use crate::kafka::protocol::messages::{FetchRequest, ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
+use crate::kafka::protocol::messages::{
+    FetchRequest, ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic, OffsetForLeaderEpochRequest,
+};
 use crate::kafka::protocol::{ErrorCode, Spares};
 
 /// A fetcher whose broker has led nothing of ours for this long ends.
@@ -53,6 +56,7 @@ pub(super) fn run(shared: &Shared, node: i32, closer: &Closer) {
             if closer.is_closed() {
                 return;
             }
+            fetcher.leave_replica();
             fetcher.connection = None;
             fetcher.not_before = Some(Instant::now() + fetcher.failures.count(node, &error));
             if !error.is_retriable() && error.kind() != ErrorKind::Protocol {
@@ -136,6 +140,7 @@ impl Fetcher<'_> {
     fn follow(&mut self, work: Work) -> Result<()> {
         match work {
             Work::List(asked) => self.list(asked),
+            Work::Check(asked) => self.check(asked),
             Work::Fetch { asked, max_bytes } => {
                 self.send(asked, max_bytes)?;
                 while let Some(asked) = self.in_flight.clone() {
@@ -166,11 +171,14 @@ impl Fetcher<'_> {
         self.in_flight = Some(asked);
         let version = self.connection()?.versions().negotiate_up_to::<FetchRequest>(most)?;
         let settings = &self.shared.settings;
+        let avoid = self.shared.lock().avoid_replicas.is_some_and(|until| Instant::now() < until);
+        let rack = settings.client.client_rack.clone().filter(|_| !avoid);
         let request = FetchRequest {
             max_wait_ms: i32::try_from(settings.fetch_max_wait.as_millis()).unwrap_or(i32::MAX),
             min_bytes: settings.fetch_min_bytes,
             max_bytes,
             isolation_level: settings.isolation_level.code(),
+            rack_id: rack.unwrap_or_default(),
             ..self.session.request(self.in_flight.as_deref().unwrap_or_default(), version)
         };
         let deadline = self.deadline();
@@ -322,6 +330,25 @@ impl Fetcher<'_> {
         Ok(())
     }
 
+    fn check(&mut self, asked: Vec<Asked>) -> Result<()> {
+        let deadline = self.deadline();
+        let connection = self.connection()?;
+        let response = match connection.versions().negotiate::<OffsetForLeaderEpochRequest>() {
+            Ok(_) => Some(connection.call(&check_request(&asked), deadline)?),
+            Err(_) => None,
+        };
+        self.failures.none(self.node);
+        self.throttle(response.as_ref().map_or(0, |response| response.throttle_time_ms));
+        let mut core = self.shared.lock();
+        let refresh = core.checked(self.node, asked, response.as_ref(), Instant::now(), &self.shared.settings);
+        drop(core);
+        self.shared.app.notify_all();
+        if refresh {
+            self.shared.cluster.request_refresh();
+        }
+        Ok(())
+    }
+
     /// What was in flight is not coming.
     fn give_back(&mut self) {
         let Some(asked) = self.in_flight.take() else { return };
@@ -332,8 +359,18 @@ impl Fetcher<'_> {
         self.let_others(&mut core);
     }
 
+    /// What is read from this broker because its rack is near is read from leaders again.
+    fn leave_replica(&self) {
+        let mut core = self.shared.lock();
+        core.leave_replica(self.node, Instant::now());
+        self.let_others(&mut core);
+    }
+
     /// Wakes the other fetchers if one of them may take over from this one.
     fn let_others(&self, core: &mut Core) {
+        if std::mem::take(&mut core.sources_changed) {
+            self.shared.start_fetchers(core);
+        }
         if std::mem::take(&mut core.handed_on) {
             self.shared.fetch.notify_all();
         }

@@ -18,7 +18,7 @@ use super::subscription::{Epoch, TopicPartition};
 use crate::kafka::cluster::LeaderHint;
 use crate::kafka::config::{ConsumerSettings, IsolationLevel};
 use crate::kafka::error::{Error, ErrorKind, Result};
-use crate::kafka::protocol::messages::{FetchResponse, ListOffsetsResponse, PartitionData};
+use crate::kafka::protocol::messages::{EpochEndOffset, FetchResponse, ListOffsetsResponse, PartitionData};
 use crate::kafka::protocol::{ApiKey, Bytes, ErrorCode, Spares, Uuid};
 use crate::kafka::record::batch::{Batch, batches};
 use crate::kafka::record::compression::Limits;
@@ -26,6 +26,9 @@ use crate::kafka::record::walk::Cursor;
 
 /// A refusal that only an administrator can lift is tried again after this long.
 const REFUSED_RETRY: Duration = Duration::from_secs(10);
+
+/// A consumer whose replica cannot be reached reads from leaders for this long.
+const AVOID_REPLICAS: Duration = Duration::from_secs(30);
 
 /// So much is decompressed, give or take a batch, before it is asked again whether there is room.
 pub(super) fn unfolded_at_once(settings: &ConsumerSettings) -> usize {
@@ -65,6 +68,8 @@ impl Default for End {
 pub(super) enum Work {
     /// Ask for ends of the log.
     List(Vec<(Asked, LogEnd)>),
+    /// Ask whether the log holds what was read (KIP-320).
+    Check(Vec<Asked>),
     /// Ask for records, not many more than `max_bytes` in all.
     Fetch { asked: Vec<Asked>, max_bytes: i32 },
 }
@@ -75,7 +80,7 @@ pub(super) enum Plan {
     Do(Work),
     /// Nothing before this moment, or until something changes.
     Wait(Option<Instant>),
-    /// This node leads nothing that is held.
+    /// This node is not asked for anything that is held.
     Useless,
 }
 
@@ -103,6 +108,10 @@ enum Outcome {
     /// A batch is there, but more than `max_bytes` long.
     TooShort,
     Refused(ErrorCode),
+    /// Records are to be read from this replica (KIP-392).
+    Redirected(i32),
+    /// The log is not the one that was read: its records up to this epoch end at this offset (KIP-595).
+    Diverged(i32, i64),
     /// The answer does not name the partition.
     Missing,
 }
@@ -133,9 +142,17 @@ impl Core {
         let mut leads = false;
         let mut wake: Option<Instant> = None;
         let mut lists = Vec::new();
+        let mut checks = Vec::new();
         let mut fetches = Vec::new();
         for (partition, held) in self.assignment.iter() {
-            let Some(leader) = held.leader.filter(|leader| leader.node == node) else { continue };
+            let Some(leader) = held.leader else { continue };
+            if held.source(now) != Some(node) {
+                if let Some((_, until)) = held.replica.filter(|_| leader.node == node) {
+                    leads = true;
+                    wake = Some(wake.map_or(until, |wake| wake.min(until)));
+                }
+                continue;
+            }
             leads = true;
             if !held.askable(node, now) {
                 if let Some(moment) = held.not_before.filter(|_| !held.stopped) {
@@ -149,11 +166,12 @@ impl Core {
                 topic_id: held.topic_id,
                 leader_epoch: leader.epoch,
                 offset,
-                last_epoch: -1,
+                last_epoch: held.fetch_epoch,
                 max_bytes: held.max_bytes,
             };
             match held.position {
                 Position::End(end) => lists.push((asked(-1), end)),
+                Position::At { .. } if !held.paused && held.is_doubtful() => checks.push(asked(held.fetch_offset)),
                 Position::At { .. } if !held.paused => {
                     fetches.push((self.buffer.bytes(partition), held.asked_at, asked(held.fetch_offset)));
                 }
@@ -165,6 +183,9 @@ impl Core {
         }
         if !lists.is_empty() {
             return Plan::Do(Work::List(lists));
+        }
+        if !checks.is_empty() {
+            return Plan::Do(Work::Check(checks));
         }
         if fetches.is_empty() {
             return Plan::Wait(wake);
@@ -199,7 +220,7 @@ impl Core {
     }
 
     /// Drops what is buffered of a partition, and fetches it again when its turn comes.
-    fn give_way(&mut self, partition: &TopicPartition) {
+    pub(super) fn give_way(&mut self, partition: &TopicPartition) {
         self.buffer.remove(partition);
         if let Some(position) = self.assignment.get(partition).map(|held| held.position) {
             self.assignment.relocate(partition, position);
@@ -217,6 +238,7 @@ impl Core {
                 Outcome::Batches { next, epoch, failure, bytes, log, .. } => {
                     held.fetch_offset = *next;
                     held.fetch_epoch = *epoch;
+                    held.proven = held.proven.max(asked.leader_epoch);
                     held.log_end = Some(log.end).filter(|end| *end >= 0).or(held.log_end);
                     held.stopped |= failure.is_some();
                     held.failures = 0;
@@ -251,6 +273,26 @@ impl Core {
                     self.handed_on |= held.release();
                     held.not_before = Some(now + settings.client.retry_backoff);
                 }
+                Outcome::Redirected(replica) => {
+                    self.handed_on |= held.release();
+                    refresh |= self.redirected(asked, *replica, now, settings);
+                }
+                Outcome::Diverged(epoch, end) => {
+                    self.handed_on |= held.release();
+                    self.diverged(node, asked, Some((*epoch, *end)), settings.auto_offset_reset);
+                }
+                Outcome::Refused(ErrorCode::OFFSET_OUT_OF_RANGE) if held.is_read_from_replica(node) => {
+                    held.release();
+                    // It may be behind, so the leader decides.
+                    log::debug!("{}: offset {} is not at replica {node}", asked.partition, asked.offset);
+                    held.replica = None;
+                    self.handed_on = true;
+                }
+                Outcome::Refused(ErrorCode::OFFSET_OUT_OF_RANGE) if asked.last_epoch >= 0 => {
+                    self.handed_on |= held.release();
+                    // Also the answer to an epoch that the broker knows nothing of: only the offset shall decide.
+                    held.fetch_epoch = -1;
+                }
                 Outcome::Refused(ErrorCode::OFFSET_OUT_OF_RANGE) => {
                     self.handed_on |= held.release();
                     held.stopped = true;
@@ -260,11 +302,42 @@ impl Core {
                 }
                 Outcome::Refused(code) => {
                     self.handed_on |= held.release();
+                    if held.is_read_from_replica(node) {
+                        held.replica = None;
+                        self.handed_on = true;
+                    }
                     refresh |= self.refused(ApiKey::Fetch, asked, *code, now, settings);
                 }
             }
         }
         refresh
+    }
+
+    /// The leader sends this consumer to a replica. Returns true if metadata does not know it.
+    fn redirected(&mut self, asked: &Asked, replica: i32, now: Instant, settings: &ConsumerSettings) -> bool {
+        let known = self.metadata.brokers.contains_key(&replica);
+        let Some(held) = self.assignment.current(&asked.partition, asked.epoch) else { return false };
+        if !known || held.leader.is_none_or(|leader| leader.node == replica) {
+            held.not_before = Some(now + settings.client.retry_backoff);
+            return !known;
+        }
+        log::debug!("{}: reading from replica {replica}", asked.partition);
+        held.replica = Some((replica, now + settings.client.metadata_max_age));
+        self.handed_on = true;
+        self.sources_changed = true;
+        false
+    }
+
+    /// A broker cannot be reached: what it serves as a replica is asked of leaders again.
+    pub fn leave_replica(&mut self, node: i32, now: Instant) {
+        for (partition, held) in self.assignment.iter_mut().filter(|(_, held)| held.is_read_from_replica(node)) {
+            log::debug!("{partition}: replica {node} cannot be reached; reading from the leader");
+            held.replica = None;
+            // Leaders do not know yet. As long as they are not told the rack, they answer themselves.
+            self.avoid_replicas = Some(now + AVOID_REPLICAS);
+            self.handed_on = true;
+            self.sources_changed = true;
+        }
     }
 
     /// What this partition was asked for is not coming.
@@ -275,7 +348,7 @@ impl Core {
     }
 
     /// The broker answered for this partition with an error code. Returns true if metadata is out of date.
-    fn refused(
+    pub(super) fn refused(
         &mut self,
         api: ApiKey,
         asked: &Asked,
@@ -382,7 +455,10 @@ impl Core {
                 Some((ErrorCode::NONE, offset @ 0..)) => {
                     let leader_epoch = answer.map_or(-1, |answer| answer.leader_epoch);
                     log::debug!("{}: starting at offset {offset}", asked.partition);
-                    self.assignment.end_is(&asked.partition, asked.epoch, end, offset, leader_epoch);
+                    let lost = self.assignment.end_is(&asked.partition, asked.epoch, end, offset, leader_epoch);
+                    if let Some(lost) = lost {
+                        self.resumed(&asked.partition, lost, end, offset);
+                    }
                 }
                 Some((ErrorCode::NONE, _)) | None => {
                     let code = ErrorCode::OFFSET_NOT_AVAILABLE;
@@ -450,6 +526,16 @@ pub(super) fn scan(
             None if session.incremental => Outcome::NoNews(session.end(&asked.partition, None)),
             None => Outcome::Missing,
             Some(data) if !data.error_code.is_ok() => Outcome::Refused(data.error_code),
+            Some(PartitionData { diverging_epoch: EpochEndOffset { epoch, end_offset }, .. })
+                if epoch >= 0 || end_offset >= 0 =>
+            {
+                Outcome::Diverged(epoch, end_offset)
+            }
+            Some(data)
+                if data.preferred_read_replica >= 0 && data.records.as_ref().is_none_or(|all| all.is_empty()) =>
+            {
+                Outcome::Redirected(data.preferred_read_replica)
+            }
             Some(data) => {
                 let end = match isolation {
                     IsolationLevel::ReadUncommitted => data.high_watermark,

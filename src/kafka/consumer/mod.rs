@@ -625,6 +625,12 @@ impl Consumer {
         self.shared.lock().assignment.get(partition)?.lag()
     }
 
+    /// How many records were no longer there when their turn came, because retention or a deletion had cut them off: what
+    /// the log of this program calls gone. Offsets are counted.
+    pub fn records_gone(&self) -> u64 {
+        self.shared.lock().gone
+    }
+
     /// How many partitions a topic has, held or not. Waits for its metadata, up to `default.api.timeout.ms`.
     ///
     /// # Errors

@@ -101,6 +101,7 @@ impl Assignment {
         };
         held.fetch_offset = held.position.offset().unwrap_or(0);
         held.fetch_epoch = held.position.leader_epoch();
+        held.proven = held.fetch_epoch;
         held.position == Position::Unset
     }
 
@@ -111,16 +112,24 @@ impl Assignment {
         Some(no_position(partition))
     }
 
-    /// The leader answered where its log begins or ends.
-    pub fn end_is(&mut self, partition: &TopicPartition, epoch: Epoch, end: LogEnd, offset: i64, leader_epoch: i32) {
-        if let Some(held) = self.current(partition, epoch).filter(|held| held.position == Position::End(end)) {
-            held.position = Position::At { offset, leader_epoch };
-            held.fetch_offset = offset;
-            held.fetch_epoch = leader_epoch;
-            held.failures = 0;
-            held.not_before = None;
-            held.reported = false;
-        }
+    /// The leader answered where its log begins or ends. Returns the position that was lost before, if one was.
+    pub fn end_is(
+        &mut self,
+        partition: &TopicPartition,
+        epoch: Epoch,
+        end: LogEnd,
+        offset: i64,
+        leader_epoch: i32,
+    ) -> Option<i64> {
+        let held = self.current(partition, epoch).filter(|held| held.position == Position::End(end))?;
+        held.position = Position::At { offset, leader_epoch };
+        held.fetch_offset = offset;
+        held.fetch_epoch = leader_epoch;
+        held.proven = leader_epoch;
+        held.failures = 0;
+        held.not_before = None;
+        held.reported = false;
+        held.lost_at.take()
     }
 
     /// Records up to `next` were handed over.
@@ -140,6 +149,9 @@ impl Assignment {
             Position::Unset => Err(out_of_range(partition, offset)),
             position => {
                 self.relocate(partition, position);
+                if let Some(held) = self.get_mut(partition) {
+                    held.lost_at = Some(offset);
+                }
                 Ok(())
             }
         }

@@ -89,6 +89,12 @@ pub(super) struct Held {
     pub fetch_offset: i64,
     /// The epoch of the batch before that; -1 if not known.
     pub fetch_epoch: i32,
+    /// The leader epoch up to which it is certain that what was read is what the log holds (KIP-320).
+    pub proven: i32,
+    /// The replica that the leader sent this consumer to for records (KIP-392), and until when that holds.
+    pub replica: Option<(i32, Instant)>,
+    /// The position that turned out to be outside of the log, while the end to go on at is being asked for.
+    pub lost_at: Option<i64>,
     /// The end of the log that this consumer may read, as the last answer told.
     pub log_end: Option<i64>,
     /// A failure ended fetching; a seek takes it up again.
@@ -100,7 +106,7 @@ pub(super) struct Held {
     pub holder: Option<(i32, u32)>,
     /// The request, counted by the core, that last brought records.
     pub asked_at: u64,
-    /// Nothing is asked of the leader before this moment.
+    /// Nothing is asked before this moment.
     pub not_before: Option<Instant>,
     /// Failed requests in a row, for the backoff.
     pub failures: u32,
@@ -140,6 +146,9 @@ impl Assignment {
             leader: None,
             topic_id: Uuid::ZERO,
             fetch_epoch: position.leader_epoch(),
+            proven: position.leader_epoch(),
+            replica: None,
+            lost_at: None,
             log_end: None,
             stopped: false,
             ended: false,
@@ -198,6 +207,8 @@ impl Assignment {
         held.epoch = epoch;
         held.fetch_offset = position.offset().unwrap_or(0);
         held.fetch_epoch = position.leader_epoch();
+        held.proven = held.fetch_epoch;
+        held.lost_at = None;
         held.position = position;
         held.stopped = false;
         held.ended = false;
@@ -210,9 +221,26 @@ impl Assignment {
 }
 
 impl Held {
-    /// Whether the fetcher of `node` may ask the leader something for this partition now.
+    /// Which node is asked next for this partition: its leader, or, for records, the replica that it named.
+    pub fn source(&self, now: Instant) -> Option<i32> {
+        let leader = self.leader?;
+        let replica = self.replica.filter(|(_, until)| now < *until && !self.is_doubtful());
+        Some(replica.filter(|_| self.position.offset().is_some()).map_or(leader.node, |(node, _)| node))
+    }
+
+    /// Whether records come from this node, and it is not the leader.
+    pub fn is_read_from_replica(&self, node: i32) -> bool {
+        self.replica.is_some_and(|(replica, _)| replica == node)
+    }
+
+    /// Whether there is a new leader, which has to confirm first that its log holds what was read (KIP-320).
+    pub fn is_doubtful(&self) -> bool {
+        self.fetch_epoch >= 0 && self.leader.is_some_and(|leader| leader.epoch > self.proven)
+    }
+
+    /// Whether the fetcher of `node` may ask something for this partition now.
     pub fn askable(&self, node: i32, now: Instant) -> bool {
-        self.leader.is_some_and(|leader| leader.node == node)
+        self.source(now) == Some(node)
             && !self.stopped
             && self.holder.is_none_or(|(holder, _)| holder == node)
             && self.not_before.is_none_or(|moment| moment <= now)
@@ -233,7 +261,10 @@ impl Held {
     pub fn release(&mut self) -> bool {
         let Some((node, owed)) = self.holder else { return false };
         self.holder = Some((node, owed - 1)).filter(|_| owed > 1);
-        self.holder.is_none() && self.leader.is_some_and(|leader| leader.node != node)
+        let other = |next: i32| next != node;
+        self.holder.is_none()
+            && (self.leader.is_some_and(|leader| other(leader.node))
+                || self.replica.is_some_and(|(next, _)| other(next)))
     }
 }
 

@@ -11,6 +11,9 @@ use crate::kafka::record::batch::put;
 use crate::kafka::record::builder::{BatchBuilder, stamp};
 use crate::kafka::record::compression::Compression;
 
+mod replicas;
+mod truncation;
+
 const NODE: i32 = 1;
 
 fn settings() -> ConsumerSettings {
