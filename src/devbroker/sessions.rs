@@ -39,6 +39,8 @@ struct Session {
     /// Whether its topics are named by id.
     by_id: bool,
     partitions: BTreeMap<Key, Followed>,
+    /// It is told of nothing any more: a fault.
+    starved: bool,
     /// After which partition the next answer begins, so that a full answer starves nobody.
     after: Option<Key>,
     used: Instant,
@@ -137,6 +139,18 @@ impl Sessions {
         }
     }
 
+    /// Tells a session of nothing any more.
+    pub(super) fn starve(&mut self, session: i32) {
+        if let Some(session) = self.by_id.get_mut(&session) {
+            session.starved = true;
+        }
+    }
+
+    /// Whether a session is told of nothing.
+    pub(super) fn is_starved(&self, session: i32) -> bool {
+        self.by_id.get(&session).is_some_and(|session| session.starved)
+    }
+
     /// What a client of this session follows.
     pub(super) fn followed(&self, session: i32) -> Vec<Key> {
         self.by_id.get(&session).map_or_else(Vec::new, |session| session.partitions.keys().cloned().collect())
@@ -163,7 +177,7 @@ impl Sessions {
             self.last = if self.last == i32::MAX { 1 } else { self.last + 1 };
         }
         let partitions = asked.iter().map(|(key, want)| (key.clone(), Followed { want: *want, told: None })).collect();
-        let session = Session { node, epoch: 1, by_id, partitions, after: None, used: now };
+        let session = Session { node, epoch: 1, by_id, partitions, starved: false, after: None, used: now };
         self.by_id.insert(self.last, session);
         self.last
     }

@@ -13,6 +13,7 @@
 //! | `services.rs` | sender and receiver, as a program |
 //! | `ledger.rs` | the one checker: what was sent, what became of it, and what the log holds |
 //! | `reader.rs` | the checker of what is read |
+//! | `stall.rs` | brokers that keep to themselves what they should tell |
 //! | `support.rs` | brokers, settings, tables of faults |
 #![cfg(feature = "devbroker")]
 
@@ -27,4 +28,5 @@ mod produce;
 mod reader;
 #[cfg(feature = "services")]
 mod services;
+mod stall;
 mod support;

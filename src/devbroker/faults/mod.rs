@@ -74,6 +74,7 @@ enum Deed {
     Truncate(Option<u32>),
     Garble,
     Silence,
+    Starve,
     Down(Duration),
     Cut,
     MoveLeader,
@@ -158,6 +159,12 @@ impl Fault {
     /// client closes it. Nothing is done, unless [`after_work`](Self::after_work) says otherwise.
     pub fn silence() -> Self {
         Self::new(Deed::Silence)
+    }
+
+    /// The fetch session of this request is told of nothing any more, as if nothing were ever appended. Requests that are
+    /// not in a session are served as ever.
+    pub fn starve() -> Self {
+        Self::new(Deed::Starve)
     }
 
     /// A broker stops and starts again after this time, on the same port.

@@ -39,6 +39,10 @@ pub(in super::super) fn serve<R: Handler>(request: R, call: &Call<'_>, header: &
             }
             Ok(Outcome::Mute)
         }
+        Deed::Starve => {
+            lock(&call.cluster.sessions).starve(request.session());
+            outcome::<R>(request.serve(call), header)
+        }
         Deed::Truncate(_) | Deed::Garble => Ok(spoilt(outcome::<R>(request.serve(call), header)?, &act)),
         _ => outcome::<R>(request.serve(call), header),
     }

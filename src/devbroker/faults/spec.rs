@@ -16,7 +16,7 @@ use crate::kafka::protocol::{ApiKey, ErrorCode};
 const EXAMPLES: &str = "produce:error=NOT_LEADER_OR_FOLLOWER,every=50 or broker=2,down=5s,after=10s";
 
 /// Items that say what goes wrong, and the others.
-const DEEDS: [&str; 13] = [
+const DEEDS: [&str; 14] = [
     "error",
     "delay",
     "drop",
@@ -25,6 +25,7 @@ const DEEDS: [&str; 13] = [
     "truncate",
     "garble",
     "silence",
+    "starve",
     "down",
     "cut",
     "move-leader",
@@ -120,6 +121,7 @@ fn deed(key: &str, value: Option<&str>) -> Result<Option<Deed>, String> {
         "drop-after" => bare(key, value, Deed::DropAfter)?,
         "garble" => bare(key, value, Deed::Garble)?,
         "silence" => bare(key, value, Deed::Silence)?,
+        "starve" => bare(key, value, Deed::Starve)?,
         "cut" => bare(key, value, Deed::Cut)?,
         "move-leader" => bare(key, value, Deed::MoveLeader)?,
         "move-coordinator" => bare(key, value, Deed::MoveCoordinator)?,
@@ -245,6 +247,7 @@ impl fmt::Display for Item {
             Deed::Garble => f.write_str("garble"),
             Deed::Silence => f.write_str("silence"),
             Deed::Down(time) => write!(f, "down={}", Time(time)),
+            Deed::Starve => f.write_str("starve"),
             Deed::Cut => f.write_str("cut"),
             Deed::MoveLeader => f.write_str("move-leader"),
             Deed::MoveCoordinator => f.write_str("move-coordinator"),

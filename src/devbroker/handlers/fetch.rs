@@ -35,6 +35,9 @@ impl Handler for FetchRequest {
             Ok(plan) => plan,
             Err(error_code) => return Reply::Answer(FetchResponse { error_code, ..Default::default() }),
         };
+        if lock(&call.cluster.sessions).is_starved(plan.session) {
+            return starve(call, plan.session, until);
+        }
         let places: Vec<Place> = plan.partitions.iter().map(|(key, want)| Place::find(call, key, *want)).collect();
         if !self.wait(call, &places, until) {
             return Reply::HangUp;
@@ -189,6 +192,17 @@ impl FetchRequest {
         // Where this very broker is, the client knows.
         endpoints.retain(|node| node.node_id != call.node);
         FetchResponse { session_id: plan.session, responses, node_endpoints: endpoints, ..Default::default() }
+    }
+}
+
+/// As if nothing were ever appended.
+fn starve(call: &Call<'_>, session_id: i32, until: Instant) -> Reply<FetchResponse> {
+    loop {
+        match call.doorbell.wait(Some(until)) {
+            Woken::Rung => {}
+            Woken::Late => return Reply::Answer(FetchResponse { session_id, ..Default::default() }),
+            Woken::Closed => return Reply::HangUp,
+        }
     }
 }
 

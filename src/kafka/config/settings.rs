@@ -82,6 +82,8 @@ pub(crate) struct ConsumerSettings {
     pub(crate) fetch_max_bytes: i32,
     pub(crate) max_partition_fetch_bytes: i32,
     pub(crate) prefetch_bytes: usize,
+    /// `None` never.
+    pub(crate) stall_timeout: Option<Duration>,
     pub(crate) check_crcs: bool,
     /// At least one, in order of preference.
     pub(crate) assignors: Vec<AssignorKind>,
@@ -347,6 +349,7 @@ impl Config {
             fetch_max_bytes,
             max_partition_fetch_bytes: self.value(&table::MAX_PARTITION_FETCH_BYTES)?,
             prefetch_bytes,
+            stall_timeout: Some(self.value(&table::STALL_TIMEOUT)?).filter(|limit| !limit.is_zero()),
             check_crcs: self.value(&table::CHECK_CRCS)?,
             assignors: self.value(&table::ASSIGNORS)?,
         })

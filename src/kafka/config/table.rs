@@ -133,6 +133,8 @@ properties! {
         => "How much of it may be from one partition.";
     PREFETCH: Kibibytes = Consumer "queued.max.messages.kbytes", range 1..=2_097_151, default "8192"
         => "How much is fetched ahead of poll(), in units of 1024 bytes.";
+    STALL_TIMEOUT: Duration = Consumer "fetch.stall.timeout.ms", range 0..=INT, default "30000"
+        => "How long a partition may bring nothing although its log goes on, before the log says so and its leader is connected to anew; 0 never. Of this client alone.";
     CHECK_CRCS: bool = Consumer "check.crcs", default "true"
         => "Whether the checksum of each batch is verified.";
     ASSIGNORS: Vec<AssignorKind> = Consumer "partition.assignment.strategy", default "range"

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use super::fetch_buffer::{Event, FetchBuffer, Taken};
 use super::fetcher;
 use super::group::{self, Group};
+use super::stall::Watch;
 use super::subscription::{Assignment, Held, Leader, Subscription, TopicPartition};
 use crate::kafka::cluster::{Cluster, Metadata, MetadataListener};
 use crate::kafka::config::{ConsumerSettings, OffsetReset};
@@ -64,6 +65,11 @@ pub(super) struct Core {
     pub sources_changed: bool,
     /// Leaders are not told the rack before this moment, so that they send nobody to replicas.
     pub avoid_replicas: Option<Instant>,
+    /// When each node last answered a fetch.
+    pub heard: HashMap<i32, Instant>,
+    pub watch: Watch,
+    /// How often a stalled partition was asked for anew.
+    pub stalls: u64,
     /// Records that were not there any more when their turn came.
     pub gone: u64,
     /// Some position may be [`Unset`](super::offsets::Position::Unset).
@@ -269,6 +275,9 @@ impl Core {
             handed_on: false,
             sources_changed: false,
             avoid_replicas: None,
+            heard: HashMap::new(),
+            watch: Watch::default(),
+            stalls: 0,
             gone: 0,
             check_unset: false,
             told: BTreeSet::new(),

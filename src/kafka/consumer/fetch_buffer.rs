@@ -108,6 +108,11 @@ impl FetchBuffer {
         self.turns.clear();
     }
 
+    /// Whether anything of this partition waits.
+    pub fn holds(&self, partition: &TopicPartition) -> bool {
+        self.queues.contains_key(partition)
+    }
+
     /// Bytes that wait in one partition.
     pub fn bytes(&self, partition: &TopicPartition) -> usize {
         self.queues.get(partition).map_or(0, |queue| queue.bytes)

@@ -141,6 +141,7 @@ impl Fetcher<'_> {
         match work {
             Work::List(asked) => self.list(asked),
             Work::Check(asked) => self.check(asked),
+            Work::Probe(asked) => self.probe(asked),
             Work::Fetch { asked, max_bytes } => {
                 self.send(asked, max_bytes)?;
                 while let Some(asked) = self.in_flight.clone() {
@@ -324,6 +325,19 @@ impl Fetcher<'_> {
         let refresh = core.listed(asked, &response, Instant::now(), &self.shared.settings);
         drop(core);
         self.shared.app.notify_all();
+        if refresh {
+            self.shared.cluster.request_refresh();
+        }
+        Ok(())
+    }
+
+    fn probe(&mut self, asked: Vec<Asked>) -> Result<()> {
+        let deadline = self.deadline();
+        let asked: Vec<_> = asked.into_iter().map(|asked| (asked, LogEnd::End)).collect();
+        let request = list_request(&asked, self.shared.settings.isolation_level);
+        let response = self.connection()?.call(&request, deadline)?;
+        self.throttle(response.throttle_time_ms);
+        let refresh = self.shared.lock().probed(&asked, &response, Instant::now());
         if refresh {
             self.shared.cluster.request_refresh();
         }

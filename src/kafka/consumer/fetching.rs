@@ -70,6 +70,8 @@ pub(super) enum Work {
     List(Vec<(Asked, LogEnd)>),
     /// Ask whether the log holds what was read (KIP-320).
     Check(Vec<Asked>),
+    /// Ask where logs end of which nothing was heard for long.
+    Probe(Vec<Asked>),
     /// Ask for records, not many more than `max_bytes` in all.
     Fetch { asked: Vec<Asked>, max_bytes: i32 },
 }
@@ -143,9 +145,22 @@ impl Core {
         let mut wake: Option<Instant> = None;
         let mut lists = Vec::new();
         let mut checks = Vec::new();
+        let mut probes = Vec::new();
         let mut fetches = Vec::new();
         for (partition, held) in self.assignment.iter() {
             let Some(leader) = held.leader else { continue };
+            let asked = |offset| Asked {
+                partition: partition.clone(),
+                epoch: held.epoch,
+                topic_id: held.topic_id,
+                leader_epoch: leader.epoch,
+                offset,
+                last_epoch: held.fetch_epoch,
+                max_bytes: held.max_bytes,
+            };
+            if leader.node == node && held.is_silent(now, settings.stall_timeout) {
+                probes.push(asked(-1));
+            }
             if held.source(now) != Some(node) {
                 if let Some((_, until)) = held.replica.filter(|_| leader.node == node) {
                     leads = true;
@@ -160,15 +175,6 @@ impl Core {
                 }
                 continue;
             }
-            let asked = |offset| Asked {
-                partition: partition.clone(),
-                epoch: held.epoch,
-                topic_id: held.topic_id,
-                leader_epoch: leader.epoch,
-                offset,
-                last_epoch: held.fetch_epoch,
-                max_bytes: held.max_bytes,
-            };
             match held.position {
                 Position::End(end) => lists.push((asked(-1), end)),
                 Position::At { .. } if !held.paused && held.is_doubtful() => checks.push(asked(held.fetch_offset)),
@@ -186,6 +192,9 @@ impl Core {
         }
         if !checks.is_empty() {
             return Plan::Do(Work::Check(checks));
+        }
+        if !probes.is_empty() {
+            return Plan::Do(Work::Probe(probes));
         }
         if fetches.is_empty() {
             return Plan::Wait(wake);
@@ -232,6 +241,7 @@ impl Core {
     pub fn note(&mut self, node: i32, answers: &[Answer], now: Instant, settings: &ConsumerSettings) -> bool {
         let mut refresh = false;
         let requests = self.requests;
+        self.heard.insert(node, now);
         for Answer { asked, outcome } in answers {
             let Some(held) = self.assignment.current(&asked.partition, asked.epoch) else { continue };
             match outcome {
@@ -239,6 +249,7 @@ impl Core {
                     held.fetch_offset = *next;
                     held.fetch_epoch = *epoch;
                     held.proven = held.proven.max(asked.leader_epoch);
+                    held.heard = Some(now);
                     held.log_end = Some(log.end).filter(|end| *end >= 0).or(held.log_end);
                     held.stopped |= failure.is_some();
                     held.failures = 0;
@@ -251,7 +262,9 @@ impl Core {
                 }
                 Outcome::NoNews(log) => {
                     self.handed_on |= held.release();
-                    held.log_end = Some(log.end).filter(|end| *end >= 0).or(held.log_end);
+                    held.heard.get_or_insert(now);
+                    // The leader itself may have told of more meanwhile.
+                    held.log_end = Some(log.end).filter(|end| *end >= 0).max(held.log_end);
                     held.failures = 0;
                     held.reported = false;
                 }

@@ -8,6 +8,7 @@
 //! | `core.rs` | what the threads share, behind one lock |
 //! | `fetcher.rs`, `fetching.rs` | a thread per leader that fetches ahead; what it asks and what answers mean |
 //! | `session.rs` | what a broker knows of what is asked (KIP-227) |
+//! | `stall.rs` | partitions that bring nothing although their log goes on |
 //! | `truncation.rs` | logs that are not the ones that were read |
 //! | `aborted.rs` | which batches belong to aborted transactions |
 //! | `fetch_buffer.rs`, `records.rs` | what was fetched; what `poll` hands over of it |
@@ -43,6 +44,7 @@ mod lookup;
 mod offsets;
 mod records;
 mod session;
+mod stall;
 mod subscription;
 mod truncation;
 
@@ -296,6 +298,7 @@ impl Consumer {
                     continue;
                 }
             }
+            shared.watch(&mut core, now);
             match core.take(&shared, shared.settings.max_poll_records) {
                 Err(error) => break Err(error),
                 Ok(taken) if taken.count > 0 => break Ok(Records::new(taken.runs, taken.count)),
@@ -629,6 +632,12 @@ impl Consumer {
     /// the log of this program calls gone. Offsets are counted.
     pub fn records_gone(&self) -> u64 {
         self.shared.lock().gone
+    }
+
+    /// How often a partition brought nothing although its log went on, and was asked for anew; see
+    /// `fetch.stall.timeout.ms`.
+    pub fn stalls(&self) -> u64 {
+        self.shared.lock().stalls
     }
 
     /// How many partitions a topic has, held or not. Waits for its metadata, up to `default.api.timeout.ms`.

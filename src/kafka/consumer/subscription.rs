@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::offsets::Position;
+use super::stall::Quiet;
 use crate::kafka::protocol::Uuid;
 
 /// One partition of one topic.
@@ -95,6 +96,10 @@ pub(super) struct Held {
     pub replica: Option<(i32, Instant)>,
     /// The position that turned out to be outside of the log, while the end to go on at is being asked for.
     pub lost_at: Option<i64>,
+    /// When something new was last heard of its log.
+    pub heard: Option<Instant>,
+    /// Since when it has brought nothing although its log goes on.
+    pub quiet: Option<Quiet>,
     /// The end of the log that this consumer may read, as the last answer told.
     pub log_end: Option<i64>,
     /// A failure ended fetching; a seek takes it up again.
@@ -149,6 +154,8 @@ impl Assignment {
             proven: position.leader_epoch(),
             replica: None,
             lost_at: None,
+            heard: None,
+            quiet: None,
             log_end: None,
             stopped: false,
             ended: false,
@@ -209,6 +216,7 @@ impl Assignment {
         held.fetch_epoch = position.leader_epoch();
         held.proven = held.fetch_epoch;
         held.lost_at = None;
+        held.heard = None;
         held.position = position;
         held.stopped = false;
         held.ended = false;

@@ -12,6 +12,7 @@ use crate::kafka::record::builder::{BatchBuilder, stamp};
 use crate::kafka::record::compression::Compression;
 
 mod replicas;
+mod stall;
 mod truncation;
 
 const NODE: i32 = 1;
