@@ -128,6 +128,11 @@
 //!   returned should be processed before the next commit.
 //! - Every stay at a partition, from an assignment or seek to the next, has an epoch, and what was fetched or asked under
 //!   an older one is dropped. Nothing else keeps late answers out.
+//! - A fetch session is its connection's. What an answer in it leaves out has no news, which is no failure; what a request
+//!   leaves out is as it was. So every change of what is asked for must pass through `session.rs`.
+//! - Records come from `Held::source`: the leader, or the replica that it named. Only one fetcher at a time has something of
+//!   a partition, and the next one is woken when it is done.
+//! - Nothing is skipped in silence: a position is given up in `truncation.rs`, `Core::take` and nowhere else, and says so.
 //! - What lies in the fetch buffer has passed all checks, so handing it over cannot fail. A failure waits there in its
 //!   turn, behind the records before it.
 //! - Compressed batches may unfold to any size, so a fetcher unfolds an answer as the buffer has room, and the partitions

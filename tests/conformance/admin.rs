@@ -32,7 +32,7 @@ fn the_cluster_is_described_as_metadata_has_it_in_every_version() {
     }
 }
 
-fn delete_records(wire: &mut Wire, version: i16, topic: &Topic, partition: i32, offset: i64) -> (ErrorCode, i64) {
+pub fn delete_records(wire: &mut Wire, version: i16, topic: &Topic, partition: i32, offset: i64) -> (ErrorCode, i64) {
     let partitions = vec![DeleteRecordsPartition { partition_index: partition, offset }];
     let topics = vec![DeleteRecordsTopic { name: topic.name.clone(), partitions }];
     let answer = wire.call(version, &DeleteRecordsRequest { topics, timeout_ms: 30_000 });

@@ -3,8 +3,10 @@
 use std::time::{Duration, Instant};
 
 use krs::kafka::protocol::ErrorCode;
+use krs::kafka::protocol::messages::DeleteRecordsRequest;
 use krs::{ErrorKind, Record, TopicPartition};
 
+use crate::admin::delete_records;
 use crate::support::{Entry, LONG, TICK, kafka, numbers, partitions, poll, read, take, unique, until, write};
 use crate::wire::{Batch, Topic, Wire};
 
@@ -349,6 +351,38 @@ fn a_topic_that_is_deleted_and_created_anew_is_read_from_its_beginning() {
     none.seek(&zero[0], 15).unwrap();
     assert_eq!(numbers(&take(&mut none, 5)), Vec::from_iter(115..120));
     for reader in [earliest, none] {
+        reader.close(LONG).unwrap();
+    }
+}
+
+/// A gap that was cut by a deletion is counted; one within the log, as compaction leaves them, is none.
+#[test]
+fn records_that_are_gone_before_they_are_read_are_counted() {
+    let topic = Topic::create("gone", 1);
+    write(&topic.name, 0, 0..30);
+    let zero = partitions(&topic.name, 1);
+    let mut earliest = kafka().reader(&zero, &[]);
+    let mut latest = kafka().reader(&zero, &[("auto.offset.reset", "latest")]);
+    for reader in [&mut earliest, &mut latest] {
+        reader.seek(&zero[0], 0).unwrap();
+        assert_eq!(numbers(&take(reader, 30)), Vec::from_iter(0..30));
+        assert_eq!(reader.records_gone(), 0);
+    }
+    let mut wire = Wire::leader(&topic, 0);
+    let version = wire.latest::<DeleteRecordsRequest>();
+    assert_eq!(delete_records(&mut wire, version, &topic, 0, 20), (ErrorCode::NONE, 20));
+    assert_eq!(earliest.beginning_offsets(&zero).unwrap(), [20]);
+    for reader in [&mut earliest, &mut latest] {
+        reader.seek(&zero[0], 5).unwrap();
+    }
+    assert_eq!(numbers(&take(&mut earliest, 10)), Vec::from_iter(20..30));
+    assert_eq!(earliest.records_gone(), 15);
+    until("the end", || {
+        assert_eq!(poll(&mut latest), []);
+        (latest.position(&zero[0]).unwrap() == 30).then_some(())
+    });
+    assert_eq!(latest.records_gone(), 25);
+    for reader in [earliest, latest] {
         reader.close(LONG).unwrap();
     }
 }

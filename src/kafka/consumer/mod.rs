@@ -254,7 +254,8 @@ impl Consumer {
     /// # Errors
     /// What needs the application's attention, each once; the next call goes on. Among them:
     /// [`ErrorKind::Corrupt`], with the partition and the offset where it stopped, while others go on;
-    /// [`ErrorKind::OffsetOutOfRange`] with `auto.offset.reset=none`; [`ErrorKind::Refused`] for missing rights;
+    /// [`ErrorKind::OffsetOutOfRange`] and [`ErrorKind::LogTruncation`] with `auto.offset.reset=none`;
+    /// [`ErrorKind::Refused`] for missing rights;
     /// [`ErrorKind::State`] without subscription.
     pub fn poll(&mut self, timeout: Duration) -> Result<Records> {
         if self.in_listener {
