@@ -82,7 +82,7 @@ pub(crate) struct ConsumerSettings {
     pub(crate) fetch_max_bytes: i32,
     pub(crate) max_partition_fetch_bytes: i32,
     pub(crate) prefetch_bytes: usize,
-    /// `None` never.
+    /// `None` never. At least twice `fetch_max_wait`.
     pub(crate) stall_timeout: Option<Duration>,
     pub(crate) check_crcs: bool,
     /// At least one, in order of preference.
@@ -324,6 +324,8 @@ impl Config {
             }
         }
 
+        // A broker may wait for more bytes although there are some.
+        let stall_timeout = self.value(&table::STALL_TIMEOUT)?;
         let mut fetch_max_bytes = self.value(&table::FETCH_MAX_BYTES)?;
         let most = client.receive_max_bytes.saturating_sub(FETCH_OVERHEAD);
         if fetch_max_bytes.unsigned_abs() as usize > most {
@@ -349,7 +351,9 @@ impl Config {
             fetch_max_bytes,
             max_partition_fetch_bytes: self.value(&table::MAX_PARTITION_FETCH_BYTES)?,
             prefetch_bytes,
-            stall_timeout: Some(self.value(&table::STALL_TIMEOUT)?).filter(|limit| !limit.is_zero()),
+            stall_timeout: Some(stall_timeout)
+                .filter(|limit| !limit.is_zero())
+                .map(|limit| limit.max(fetch_max_wait * 2)),
             check_crcs: self.value(&table::CHECK_CRCS)?,
             assignors: self.value(&table::ASSIGNORS)?,
         })

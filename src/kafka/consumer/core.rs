@@ -289,7 +289,7 @@ impl Core {
 
     /// Takes over leaders and topic errors from the snapshot. Returns true if something that is wanted is missing in
     /// it, so that it must be asked for again.
-    fn apply_metadata(&mut self, policy: OffsetReset) -> bool {
+    pub(super) fn apply_metadata(&mut self, policy: OffsetReset) -> bool {
         let metadata = Arc::clone(&self.metadata);
         let mut missing = false;
         let mut recreated = Vec::new();
@@ -305,7 +305,10 @@ impl Core {
             missing |= leader.is_none();
             match topic.map(|topic| topic.id) {
                 Some(id) if held.topic_id.is_zero() => held.topic_id = id,
-                Some(id) if id != held.topic_id && !id.is_zero() => recreated.push((partition.clone(), id)),
+                // A broker that is behind may still tell of the one before.
+                Some(id) if id != held.topic_id && id != held.former_topic_id && !id.is_zero() => {
+                    recreated.push((partition.clone(), id))
+                }
                 _ => {}
             }
             if held.replica.is_some_and(|(node, _)| !metadata.brokers.contains_key(&node)) {

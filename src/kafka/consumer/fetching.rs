@@ -145,7 +145,7 @@ impl Core {
         let mut wake: Option<Instant> = None;
         let mut lists = Vec::new();
         let mut checks = Vec::new();
-        let mut probes = Vec::new();
+        let (mut probes, mut probe) = (Vec::new(), false);
         let mut fetches = Vec::new();
         for (partition, held) in self.assignment.iter() {
             let Some(leader) = held.leader else { continue };
@@ -158,7 +158,9 @@ impl Core {
                 last_epoch: held.fetch_epoch,
                 max_bytes: held.max_bytes,
             };
-            if leader.node == node && held.is_silent(now, settings.stall_timeout) {
+            // Whoever is due takes along those that soon will be, so that it is one question every so often.
+            if leader.node == node && held.is_silent(now, settings.stall_timeout.map(|limit| limit / 2)) {
+                probe |= held.is_silent(now, settings.stall_timeout);
                 probes.push(asked(-1));
             }
             if held.source(now) != Some(node) {
@@ -193,7 +195,7 @@ impl Core {
         if !checks.is_empty() {
             return Plan::Do(Work::Check(checks));
         }
-        if !probes.is_empty() {
+        if probe {
             return Plan::Do(Work::Probe(probes));
         }
         if fetches.is_empty() {

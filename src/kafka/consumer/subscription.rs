@@ -86,6 +86,8 @@ pub(super) struct Held {
     pub leader: Option<Leader>,
     /// Which topic of that name it is, zero while that is not known; positions count in this one only.
     pub topic_id: Uuid,
+    /// The topic that had this name before, zero if none is known.
+    pub former_topic_id: Uuid,
     /// Where the next fetch starts. Never below the position.
     pub fetch_offset: i64,
     /// The epoch of the batch before that; -1 if not known.
@@ -150,6 +152,7 @@ impl Assignment {
             paused: false,
             leader: None,
             topic_id: Uuid::ZERO,
+            former_topic_id: Uuid::ZERO,
             fetch_epoch: position.leader_epoch(),
             proven: position.leader_epoch(),
             replica: None,

@@ -148,6 +148,7 @@ impl Core {
     pub(super) fn recreated(&mut self, partition: &TopicPartition, new: Uuid, policy: OffsetReset) {
         let Some(held) = self.assignment.get_mut(partition) else { return };
         let old = std::mem::replace(&mut held.topic_id, new);
+        held.former_topic_id = old;
         held.log_end = None;
         let position = held.position;
         let Some(offset) = position.offset() else {

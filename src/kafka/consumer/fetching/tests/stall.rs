@@ -97,3 +97,18 @@ fn silent_partitions_are_asked_about_every_so_often() {
     fixture.fetch();
     assert_eq!(fixture.stalled(LIMIT), 0);
 }
+
+#[test]
+fn one_question_does_for_all_that_are_silent() {
+    let mut fixture = Fixture::new(3);
+    let asked = fixture.fetch();
+    fixture.answer(asked, (0..3).map(|partition| data(partition, Vec::new())).collect());
+    let begin = fixture.now;
+    for (partition, seconds) in [(0, 0), (1, 14), (2, 16)] {
+        fixture.held(partition).heard = Some(begin + Duration::from_secs(seconds));
+    }
+    fixture.now = begin + LIMIT;
+    let Plan::Do(Work::Probe(asked)) = fixture.plan() else { panic!("nothing to ask") };
+    let places: Vec<i32> = asked.iter().map(|asked| asked.partition.partition).collect();
+    assert_eq!(places, [0, 1], "the third was heard of less than half the time ago");
+}

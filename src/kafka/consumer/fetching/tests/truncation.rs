@@ -148,3 +148,24 @@ fn retention_that_overtook_the_position_is_counted() {
     fixture.core.listed(asked, &response, fixture.now, &fixture.settings);
     assert_eq!((fixture.held(0).position.offset(), fixture.core.gone), (Some(42), 42));
 }
+
+#[test]
+fn a_topic_made_anew_is_noticed_once_also_if_some_broker_is_behind() {
+    let mut fixture = Fixture::new(1);
+    let metadata = |id: u8| {
+        let partitions = vec![crate::kafka::cluster::Partition { leader: Some(NODE), leader_epoch: 0 }];
+        let topic = crate::kafka::cluster::Topic { id: Uuid([id; 16]), error: ErrorCode::NONE, partitions };
+        Arc::new(Metadata { topics: [("t".to_owned(), topic)].into(), ..Metadata::default() })
+    };
+    let mut positions = Vec::new();
+    for id in [1, 1, 2, 1, 2] {
+        fixture.core.metadata = metadata(id);
+        fixture.core.apply_metadata(OffsetReset::Earliest);
+        positions.push(fixture.held(0).position.offset());
+        if fixture.held(0).position.offset().is_none() {
+            fixture.core.assignment.relocate(&place(0), Position::At { offset: 7, leader_epoch: 0 });
+        }
+    }
+    assert_eq!(positions, [Some(0), Some(0), None, Some(7), Some(7)]);
+    assert_eq!(fixture.fetch()[0].topic_id, Uuid([2; 16]));
+}
