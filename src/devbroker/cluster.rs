@@ -149,6 +149,12 @@ impl Topic {
 }
 
 impl Cluster {
+    /// The rack of a broker, where it has one.
+    pub(super) fn rack(&self, node: i32) -> Option<&str> {
+        let index = usize::try_from(node - 1).ok()?;
+        self.options.racks.get(index).map(String::as_str)
+    }
+
     /// A cluster without brokers yet, with what its data directory holds, if it has one.
     ///
     /// # Errors

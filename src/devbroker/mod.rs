@@ -83,6 +83,9 @@ pub struct Options {
     pub advertised_host: Option<String>,
     /// Brokers in this process, with node ids from 1. Default 1.
     pub brokers: i32,
+    /// The racks of the brokers, the first one's first (`broker.rack`). With any, consumers that say which rack they are in
+    /// are sent to a replica there, as by Kafka's `RackAwareReplicaSelector` (KIP-392). Default none.
+    pub racks: Vec<String>,
     /// Partitions of a topic that is created without saying how many (`num.partitions`). Default 3.
     pub partitions: i32,
     /// Whether asking for an unknown topic creates it, if the client allows that too (`auto.create.topics.enable`).
@@ -113,6 +116,7 @@ impl Default for Options {
             port: 0,
             advertised_host: None,
             brokers: 1,
+            racks: Vec::new(),
             partitions: 3,
             auto_create_topics: true,
             retention_bytes: 256 << 20,

@@ -133,6 +133,17 @@ impl PartitionState {
         }
     }
 
+    /// Whether `node` may be read from: the leader, and, from version 11 of Fetch on, each replica in sync (KIP-392).
+    ///
+    /// # Errors
+    /// As [`check_leader`](Self::check_leader).
+    pub(super) fn check_replica(&self, node: i32, epoch: i32) -> Result<(), ErrorCode> {
+        match self.leader {
+            Some(leader) if self.in_sync.contains(&node) => self.check_leader(leader, epoch),
+            _ => self.check_leader(node, epoch),
+        }
+    }
+
     /// Appends a checked batch, unless its producer's sequence says that it is there already, and wakes who waits.
     ///
     /// # Errors

@@ -9,6 +9,7 @@
 //! | `leaders.rs` | leaders that move while metadata is silent |
 //! | `lookup.rs` | looking offsets up |
 //! | `groups.rs` | reading as a member of a group |
+//! | `replicas.rs` | reading from a replica, with and without it |
 //! | `cluster.rs` | leaders that move, brokers that stop, hang or forget |
 //! | `services.rs` | sender and receiver, as a program |
 //! | `ledger.rs` | the one checker: what was sent, what became of it, and what the log holds |
@@ -26,6 +27,7 @@ mod ledger;
 mod lookup;
 mod produce;
 mod reader;
+mod replicas;
 #[cfg(feature = "services")]
 mod services;
 mod stall;

@@ -39,6 +39,11 @@ pub fn kafka_replicated(replicas: i16) -> DevBroker {
     start(replicas, |_| {})
 }
 
+/// Both.
+pub fn kafka_with_replicas(replicas: i16, change: impl FnOnce(&mut Options)) -> DevBroker {
+    start(replicas, change)
+}
+
 fn start(replication_factor: i16, change: impl FnOnce(&mut Options)) -> DevBroker {
     let mut options = Options::default();
     options.brokers = 2;

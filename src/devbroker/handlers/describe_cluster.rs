@@ -29,7 +29,7 @@ impl Handler for DescribeClusterRequest {
             broker_id: node.id,
             host: node.host,
             port: i32::from(node.port),
-            rack: None,
+            rack: call.cluster.rack(node.id).map(str::to_owned),
             is_fenced: !node.up,
         });
         let operations = self.include_cluster_authorized_operations.then_some(CLUSTER_OPERATIONS);

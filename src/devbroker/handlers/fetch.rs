@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::super::call::{Call, Handler, Reply, Subject, Woken};
 use super::super::cluster::Topic;
 use super::super::log::Log;
-use super::super::partition::Partition;
+use super::super::partition::{Partition, PartitionState};
 use super::super::server::IDLE;
 use super::super::sessions::{Key, Plan, Want};
 use super::produce::leader;
@@ -19,6 +19,8 @@ use crate::sync::lock;
 
 /// The most that one answer carries (`fetch.max.bytes` of a broker).
 const MAX_BYTES: i32 = 57_671_680;
+/// From this version on consumers may read from replicas, and are sent to one in their rack.
+const FROM_REPLICAS: i16 = 11;
 /// From this version on topics are known by their id only.
 const BY_ID: i16 = 13;
 /// From this version on an answer says who leads, if it is somebody else.
@@ -38,7 +40,7 @@ impl Handler for FetchRequest {
         if lock(&call.cluster.sessions).is_starved(plan.session) {
             return starve(call, plan.session, until);
         }
-        let places: Vec<Place> = plan.partitions.iter().map(|(key, want)| Place::find(call, key, *want)).collect();
+        let places: Vec<Place> = plan.partitions.iter().map(|(key, want)| Place::find(call, key, *want, &self.rack_id)).collect();
         if !self.wait(call, &places, until) {
             return Reply::HangUp;
         }
@@ -170,7 +172,8 @@ impl FetchRequest {
             if plan.session != 0 {
                 let mut sessions = lock(&call.cluster.sessions);
                 let news = sessions.is_news(plan.session, key, data.high_watermark, data.log_start_offset);
-                let matters = !data.error_code.is_ok() || size > 0 || data.diverging_epoch.epoch >= 0;
+                let elsewhere = data.diverging_epoch.epoch >= 0 || data.preferred_read_replica >= 0;
+                let matters = !data.error_code.is_ok() || size > 0 || elsewhere;
                 if plan.incremental && !news && !matters {
                     continue;
                 }
@@ -212,10 +215,12 @@ struct Place {
     index: i32,
     topic: Option<Arc<Topic>>,
     partition: Result<Arc<Partition>, ErrorCode>,
+    /// Where the client is better off.
+    preferred: Option<i32>,
 }
 
 impl Place {
-    fn find(call: &Call<'_>, key: &Key, want: Want) -> Self {
+    fn find(call: &Call<'_>, key: &Key, want: Want, rack: &str) -> Self {
         let (topic, missing) = if call.version >= BY_ID {
             (call.cluster.topic_by_id(key.id), ErrorCode::UNKNOWN_TOPIC_ID)
         } else {
@@ -225,16 +230,29 @@ impl Place {
             None => Err(missing),
             Some(topic) => topic.partition(key.index).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
         };
-        Self { want, index: key.index, topic, partition }
+        let preferred = partition.as_ref().ok().and_then(|partition| preferred(call, partition, rack));
+        Self { want, index: key.index, topic, partition, preferred }
+    }
+
+    fn check(&self, call: &Call<'_>, state: &PartitionState) -> Result<(), ErrorCode> {
+        if call.version >= FROM_REPLICAS {
+            state.check_replica(call.node, self.want.leader_epoch)
+        } else {
+            state.check_leader(call.node, self.want.leader_epoch)
+        }
     }
 
     /// How much could be read, counted up to `enough`; lets the connection know of more.
     fn available(&self, call: &Call<'_>, enough: usize) -> Result<usize, ErrorCode> {
         let partition = self.partition.as_ref().map_err(|code| *code)?;
         let mut state = partition.state();
-        state.check_leader(call.node, self.want.leader_epoch)?;
+        self.check(call, &state)?;
         if state.gone {
             return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        }
+        if self.preferred.is_some() {
+            // There is something to tell at once.
+            return Err(ErrorCode::NONE);
         }
         if !(state.log.start()..=state.log.end()).contains(&self.want.offset) {
             return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
@@ -255,7 +273,7 @@ impl Place {
             Err(code) => return failed(self.index, *code),
         };
         let state = partition.state();
-        if let Err(code) = state.check_leader(call.node, self.want.leader_epoch) {
+        if let Err(code) = self.check(call, &state) {
             return failed(self.index, code);
         }
         if state.gone {
@@ -285,6 +303,10 @@ impl Place {
             }
             Err(code) => return failed(self.index, code),
         }
+        if let Some(replica) = self.preferred {
+            data.preferred_read_replica = replica;
+            return data;
+        }
         let limit = usize::try_from(self.want.max_bytes).unwrap_or(0).min(left);
         // Its first batch comes whole, however large, if nothing else came before it.
         let batches = log.read(self.want.offset, limit, first);
@@ -305,6 +327,17 @@ impl Place {
         let (epoch, end_offset) = log.end_of_epoch(last, current).ok_or(ErrorCode::OFFSET_OUT_OF_RANGE)?;
         Ok((epoch < last || end_offset < self.want.offset).then_some(EpochEndOffset { epoch, end_offset }))
     }
+}
+
+/// The replica in sync that is in the client's rack, if the leader is asked and is in another.
+fn preferred(call: &Call<'_>, partition: &Partition, rack: &str) -> Option<i32> {
+    let cluster = call.cluster;
+    if call.version < FROM_REPLICAS || rack.is_empty() || cluster.rack(call.node) == Some(rack) {
+        return None;
+    }
+    let state = partition.state();
+    let near = |node: &&i32| cluster.rack(**node) == Some(rack);
+    state.in_sync.iter().find(near).copied().filter(|_| state.leader == Some(call.node))
 }
 
 fn failed(index: i32, error_code: ErrorCode) -> PartitionData {

@@ -149,7 +149,7 @@ fn empty(cluster: &Cluster) -> MetadataResponse {
         node_id: node.id,
         host: node.host,
         port: i32::from(node.port),
-        rack: None,
+        rack: cluster.rack(node.id).map(str::to_owned),
     });
     MetadataResponse {
         brokers: brokers.collect(),

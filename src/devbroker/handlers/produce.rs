@@ -216,7 +216,8 @@ pub(super) fn leader(
     if let Some(node) = cluster.node(leader_id)
         && endpoints.iter().all(|known| known.node_id != leader_id)
     {
-        endpoints.push(NodeEndpoint { node_id: node.id, host: node.host, port: i32::from(node.port), rack: None });
+        let rack = cluster.rack(node.id).map(str::to_owned);
+        endpoints.push(NodeEndpoint { node_id: node.id, host: node.host, port: i32::from(node.port), rack });
     }
     LeaderIdAndEpoch { leader_id, leader_epoch }
 }
