@@ -7,9 +7,10 @@
 
 use std::time::{Duration, Instant};
 
+use super::answers::{Answer, Unprepared, hints, names, scan};
 use super::core::{Core, Shared};
 use super::fetch_buffer::Item;
-use super::fetching::{Answer, Asked, Plan, Unprepared, Work, hints, names, scan, unfolded_at_once};
+use super::fetching::{Asked, Plan, Work, unfolded_at_once};
 use super::offsets::LogEnd;
 use super::session::{Session, most_version};
 use super::truncation::check_request;

@@ -10,6 +10,7 @@
 //! | `session.rs` | what a broker knows of what is asked (KIP-227) |
 //! | `stall.rs` | partitions that bring nothing although their log goes on |
 //! | `truncation.rs` | logs that are not the ones that were read |
+//! | `answers.rs` | what an answer to a fetch holds, read in two steps |
 //! | `aborted.rs` | which batches belong to aborted transactions |
 //! | `fetch_buffer.rs`, `records.rs` | what was fetched; what `poll` hands over of it |
 //! | `group/` | membership, heartbeats, commits (the coordinator thread), joins (the join thread) |
@@ -34,6 +35,7 @@ use offsets::{Committed, LogEnd, Position};
 use subscription::{Listed, Subscription};
 
 mod aborted;
+mod answers;
 mod assignor;
 mod core;
 mod fetch_buffer;

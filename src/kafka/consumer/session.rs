@@ -6,7 +6,8 @@
 
 use std::collections::HashMap;
 
-use super::fetching::{Asked, End};
+use super::answers::End;
+use super::fetching::Asked;
 use super::subscription::TopicPartition;
 use crate::kafka::protocol::messages::{FetchPartition, FetchRequest, FetchResponse, FetchTopic, ForgottenTopic};
 use crate::kafka::protocol::{ErrorCode, Uuid};

@@ -1,11 +1,17 @@
+use std::sync::Arc;
+
+use super::super::answers::{Unprepared, names};
 use super::super::fetch_buffer::Taken;
 use super::super::records::Records;
+use super::super::session::Session;
 use super::super::subscription::Leader;
 use super::*;
 use crate::kafka::cluster::Metadata;
-use crate::kafka::config::Config;
+use crate::kafka::config::{Config, IsolationLevel};
+use crate::kafka::protocol::Spares;
 use crate::kafka::protocol::messages::{
-    AbortedTransaction, FetchableTopicResponse, ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
+    AbortedTransaction, FetchResponse, FetchableTopicResponse, ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
+    PartitionData,
 };
 use crate::kafka::record::batch::put;
 use crate::kafka::record::builder::{BatchBuilder, stamp};
@@ -114,7 +120,7 @@ fn scan(asked: Vec<Asked>, response: FetchResponse) -> Vec<Answer> {
 
 fn scan_with(asked: Vec<Asked>, response: FetchResponse, isolation: IsolationLevel) -> Vec<Answer> {
     let names = names(&asked, &response);
-    super::scan(asked, response, &names, isolation, &mut Session::default())
+    crate::kafka::consumer::answers::scan(asked, response, &names, isolation, &mut Session::default())
 }
 
 fn offsets(partition: i32, range: std::ops::Range<i64>) -> Vec<(i32, i64)> {

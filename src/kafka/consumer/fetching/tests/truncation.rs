@@ -3,7 +3,7 @@
 use super::*;
 use crate::kafka::config::OffsetReset;
 use crate::kafka::protocol::messages::{
-    OffsetForLeaderEpochResponse, OffsetForLeaderPartitionResult, OffsetForLeaderTopicResult,
+    EpochEndOffset, OffsetForLeaderEpochResponse, OffsetForLeaderPartitionResult, OffsetForLeaderTopicResult,
 };
 
 /// Reads records 0 to 4 of epoch 0, of which `taken` are handed over; then there is a new leader.
