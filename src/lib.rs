@@ -124,6 +124,11 @@
 //! Consumer:
 //! - The application learns of partitions that come and go inside `poll` and `close` only, on its own thread. That is what
 //!   allows it to commit what it has done before a partition is taken away.
+//! - Both group protocols end in the same steps of `poll`: give up, then take up (`group/membership.rs`). With the
+//!   cooperative assignors and KIP-848 what stays is read on meanwhile.
+//! - A commit belongs to a stay in the group, not to a generation: a rebalance that took nothing away only changes the name
+//!   that it goes under. With the eager assignors each generation is a stay of its own.
+//! - With `enable.auto.commit` only what polls before the present one returned is committed, and at the end what all did.
 //! - A position moves when records are handed over, and a commit without offsets commits positions. So all that `poll`
 //!   returned should be processed before the next commit.
 //! - Every stay at a partition, from an assignment or seek to the next, has an epoch, and what was fetched or asked under

@@ -26,7 +26,8 @@ pub(crate) use given::Given;
 pub(crate) use given::shown;
 pub use property::{Property, Scope};
 pub(crate) use settings::{
-    AssignorKind, ClientSettings, ConsumerSettings, IsolationLevel, OffsetReset, PartitionerKind, ProducerSettings,
+    AssignorKind, ClientSettings, ConsumerSettings, GroupProtocol, IsolationLevel, OffsetReset, PartitionerKind,
+    ProducerSettings,
 };
 
 use foreign::Treatment;

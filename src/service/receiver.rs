@@ -112,8 +112,12 @@ pub(super) fn run_watched(options: &Options, stop: &Stop, account: &Arc<Account>
     let output = Output::stdout(stop).map_err(|error| output_error(&error))?;
     let reporter = Reporter::start(options.stats_interval)?;
     let mut config = options.config.clone();
+    // With the consumer protocol these are the broker's to say, and set here they would be an error.
+    let modern = config.get("group.protocol").is_some_and(|protocol| protocol.eq_ignore_ascii_case("consumer"));
     for (name, value) in DEFAULTS {
-        config = config.default_to(name, value)?;
+        if !modern || !matches!(*name, "session.timeout.ms" | "heartbeat.interval.ms") {
+            config = config.default_to(name, value)?;
+        }
     }
     config.consumer()?;
     let Some(consumer) = start(config, options, stop)? else {

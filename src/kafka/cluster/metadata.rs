@@ -42,6 +42,8 @@ pub struct Topic {
     pub id: Uuid,
     /// [`ErrorCode::NONE`], or why nothing else is known of it.
     pub error: ErrorCode,
+    /// Whether it is one of Kafka's own.
+    pub internal: bool,
     /// By partition number, without gaps.
     pub partitions: Vec<Partition>,
 }
@@ -70,6 +72,12 @@ impl Metadata {
     /// The topic, when it is known to exist.
     pub fn topic(&self, name: &str) -> Option<&Topic> {
         self.topics.get(name).filter(|topic| topic.error.is_ok())
+    }
+
+    /// The name of the topic with this id.
+    pub fn name_of(&self, id: Uuid) -> Option<String> {
+        let (name, _) = self.topics.iter().find(|(_, topic)| topic.error.is_ok() && topic.id == id)?;
+        Some(name.clone())
     }
 
     /// The partition, when it is known to exist.
@@ -190,7 +198,7 @@ impl Topic {
                 *slot = known.clone();
             }
         }
-        Self { id: now.topic_id, error, partitions }
+        Self { id: now.topic_id, error, internal: now.is_internal, partitions }
     }
 }
 

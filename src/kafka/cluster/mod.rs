@@ -42,12 +42,21 @@ pub(crate) struct Cluster {
 struct State {
     snapshot: Arc<Metadata>,
     topics: BTreeSet<String>,
+    /// Every topic there is belongs to the snapshots.
+    all: bool,
     /// Whether someone asked for a refresh since the last request went out.
     wanted: bool,
     /// Why the last try failed, until one succeeds.
     failure: Option<Error>,
     listeners: Vec<Weak<dyn MetadataListener>>,
     closed: bool,
+}
+
+impl State {
+    /// What to ask for: these, or all.
+    fn wanted_topics(&self) -> Option<BTreeSet<String>> {
+        (!self.all).then(|| self.topics.clone())
+    }
 }
 
 /// Told of each new snapshot, on the metadata thread or that of [`Cluster::follow_hints`]: must not block.
@@ -70,6 +79,7 @@ impl Cluster {
             state: Mutex::new(State {
                 snapshot: Arc::new(snapshot),
                 topics: BTreeSet::new(),
+                all: false,
                 wanted: false,
                 failure: None,
                 listeners: Vec::new(),
@@ -104,6 +114,15 @@ impl Cluster {
                 state.wanted = true;
             }
         }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Makes every topic there is part of the snapshots, or only those tracked.
+    pub(crate) fn track_all(&self, all: bool) {
+        let mut state = lock(&self.state);
+        state.wanted |= all && !state.all;
+        state.all = all;
         drop(state);
         self.changed.notify_all();
     }
@@ -247,7 +266,7 @@ fn no_broker(mut failures: Vec<Error>) -> Error {
 fn first_contact(settings: &ClientSettings, closer: &Closer, deadline: Deadline) -> Result<(Connection, Metadata)> {
     let contact = first_of(&settings.bootstrap, closer, deadline, |address, turn| {
         let mut connection = Connection::open(address, settings, closer, turn)?;
-        let answer = connection.call(&request_for(&BTreeSet::new(), settings), turn)?;
+        let answer = connection.call(&request_for(Some(&BTreeSet::new()), settings), turn)?;
         Ok((connection, Metadata::default().next(&answer)))
     });
     contact.map_err(|error| match error.kind() {
@@ -258,11 +277,13 @@ fn first_contact(settings: &ClientSettings, closer: &Closer, deadline: Deadline)
     })
 }
 
-fn request_for(topics: &BTreeSet<String>, settings: &ClientSettings) -> MetadataRequest {
-    let topics =
-        topics.iter().map(|name| MetadataRequestTopic { name: Some(name.clone()), ..Default::default() }).collect();
+/// The request for these topics, or for all.
+fn request_for(topics: Option<&BTreeSet<String>>, settings: &ClientSettings) -> MetadataRequest {
+    let named = |topics: &BTreeSet<String>| {
+        topics.iter().map(|name| MetadataRequestTopic { name: Some(name.clone()), ..Default::default() }).collect()
+    };
     MetadataRequest {
-        topics: Some(topics),
+        topics: topics.map(named),
         allow_auto_topic_creation: settings.allow_auto_create_topics,
         ..Default::default()
     }
@@ -284,7 +305,7 @@ impl Refresher {
         let mut refresher = Self { connection: Some(connection), backoff, last: Instant::now(), reminded: None };
         while let Some(cluster) = cluster.upgrade() {
             match refresher.wait(&cluster) {
-                Turn::Refresh(topics) => refresher.refresh(&cluster, &topics),
+                Turn::Refresh(topics) => refresher.refresh(&cluster, topics.as_ref()),
                 Turn::Idle => {}
                 Turn::Closed => return,
             }
@@ -302,14 +323,14 @@ impl Refresher {
         let age = now.saturating_duration_since(self.last);
         if state.wanted || state.failure.is_some() || age >= cluster.settings.metadata_max_age {
             state.wanted = false;
-            return Turn::Refresh(state.topics.clone());
+            return Turn::Refresh(state.wanted_topics());
         }
         let left = (cluster.settings.metadata_max_age - age).min(GLANCE);
         drop(cluster.changed.wait_timeout(state, left));
         Turn::Idle
     }
 
-    fn refresh(&mut self, cluster: &Cluster, topics: &BTreeSet<String>) {
+    fn refresh(&mut self, cluster: &Cluster, topics: Option<&BTreeSet<String>>) {
         let outcome = self.ask(cluster, topics);
         let now = Instant::now();
         let mut state = lock(&cluster.state);
@@ -359,7 +380,7 @@ impl Refresher {
         }
     }
 
-    fn ask(&mut self, cluster: &Cluster, topics: &BTreeSet<String>) -> Result<MetadataResponse> {
+    fn ask(&mut self, cluster: &Cluster, topics: Option<&BTreeSet<String>>) -> Result<MetadataResponse> {
         let settings = &cluster.settings;
         let deadline = Deadline::after("request.timeout.ms", settings.request_timeout);
         let request = request_for(topics, settings);
@@ -381,7 +402,8 @@ impl Refresher {
 }
 
 enum Turn {
-    Refresh(BTreeSet<String>),
+    /// These topics, or all.
+    Refresh(Option<BTreeSet<String>>),
     Idle,
     Closed,
 }

@@ -45,7 +45,6 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 
 const GROUPS: &[(Treatment, &[&str])] = &[
     (Only(&["PLAINTEXT"]), &["security.protocol"]),
-    (Only(&["classic"]), &["group.protocol"]),
     (Only(&["rebootstrap"]), &["metadata.recovery.strategy"]),
     (Only(&["use_all_dns_ips"]), &["client.dns.lookup"]),
     (Only(&["any"]), &["broker.address.family"]),
@@ -53,27 +52,14 @@ const GROUPS: &[(Treatment, &[&str])] = &[
     (Only(&["broker"]), &["offset.store.method"]),
     (Only(&["fifo"]), &["queuing.strategy"]),
     (Only(&["true"]), &["api.version.request"]),
-    (
-        Only(&["false"]),
-        &[
-            "enable.auto.commit",
-            "auto.commit.enable",
-            "enable.gapless.guarantee",
-            "enable.partition.eof",
-            "transaction.two.phase.commit.enable",
-        ],
-    ),
+    (Only(&["false"]), &["enable.gapless.guarantee", "enable.partition.eof", "transaction.two.phase.commit.enable"]),
     (Instead("buffer.memory, in bytes"), &["queue.buffering.max.kbytes"]),
     (TRANSACTIONS, &["transactional.id", "transaction.timeout.ms"]),
     (SHARE_GROUPS, &["share.acknowledgement.mode", "share.acquire.mode"]),
-    (Refused("the consumer group protocol of KIP-848"), &["group.remote.assignor"]),
     (Refused("asking controllers directly"), &["bootstrap.controllers"]),
     (Refused("values that come from elsewhere"), &["config.providers"]),
     (Refused("hiding topics"), &["topic.blacklist"]),
-    (
-        AUTO_COMMIT,
-        &["auto.commit.interval.ms", "enable.auto.offset.store", "offset.store.path", "offset.store.sync.interval.ms"],
-    ),
+    (AUTO_COMMIT, &["enable.auto.offset.store", "offset.store.path", "offset.store.sync.interval.ms"]),
     (LEVEL, &["compression.gzip.level", "compression.level", "compression.lz4.level", "compression.zstd.level"]),
     (
         LOGGING,

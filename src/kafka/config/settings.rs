@@ -87,6 +87,11 @@ pub(crate) struct ConsumerSettings {
     pub(crate) check_crcs: bool,
     /// At least one, in order of preference.
     pub(crate) assignors: Vec<AssignorKind>,
+    pub(crate) group_protocol: GroupProtocol,
+    /// The coordinator's assignor; its default if none.
+    pub(crate) group_remote_assignor: Option<String>,
+    /// How often `poll` commits; never if none.
+    pub(crate) auto_commit: Option<Duration>,
 }
 
 /// Which replicas must have a message: the number in Produce requests.
@@ -191,6 +196,19 @@ impl Choice for IsolationLevel {
 pub(crate) enum AssignorKind {
     /// Topic by topic, neighbouring partitions together.
     Range,
+}
+
+/// Who shares a group's partitions out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GroupProtocol {
+    /// One of the members.
+    Classic,
+    /// The coordinator (KIP-848).
+    Consumer,
+}
+
+impl Choice for GroupProtocol {
+    const NAMES: &'static [(&'static str, Self)] = &[("classic", Self::Classic), ("consumer", Self::Consumer)];
 }
 
 impl Choice for AssignorKind {
@@ -356,6 +374,13 @@ impl Config {
                 .map(|limit| limit.max(fetch_max_wait * 2)),
             check_crcs: self.value(&table::CHECK_CRCS)?,
             assignors: self.value(&table::ASSIGNORS)?,
+            group_protocol: self.value(&table::GROUP_PROTOCOL)?,
+            group_remote_assignor: self.value(&table::REMOTE_ASSIGNOR)?,
+            auto_commit: if self.value(&table::AUTO_COMMIT)? {
+                Some(self.value(&table::AUTO_COMMIT_INTERVAL)?)
+            } else {
+                None
+            },
         })
     }
 
@@ -450,6 +475,7 @@ impl Config {
                 {
                     return Err(given.error(why, table::GROUP_ID.about.example()));
                 }
+                self.check_protocol()?;
                 self.compare(&table::HEARTBEAT_INTERVAL, &table::SESSION_TIMEOUT, |heartbeat, session| {
                     (heartbeat >= session)
                         .then_some("the session would end between two heartbeats; a third of it is usual")
@@ -463,6 +489,36 @@ impl Config {
                 })
             }
             Scope::Common => Ok(()),
+        }
+    }
+
+    /// Each group protocol has properties that the other one does not know.
+    fn check_protocol(&self) -> Result<()> {
+        let protocol = self.value(&table::GROUP_PROTOCOL)?;
+        let refuse = |stranger: String, why: &str| Err(Error::config(format!("{stranger} contradicts {why}")));
+        match protocol {
+            GroupProtocol::Classic if self.is_set(&table::REMOTE_ASSIGNOR) => refuse(
+                self.describe(&table::REMOTE_ASSIGNOR),
+                "group.protocol=classic: partition.assignment.strategy is what it goes by",
+            ),
+            GroupProtocol::Classic => Ok(()),
+            GroupProtocol::Consumer => {
+                let protocol = self.describe(&table::GROUP_PROTOCOL);
+                let told = [
+                    (&table::SESSION_TIMEOUT, "the broker's group.consumer.session.timeout.ms"),
+                    (&table::HEARTBEAT_INTERVAL, "the broker's group.consumer.heartbeat.interval.ms"),
+                ];
+                for (property, instead) in told {
+                    if self.is_set(property) {
+                        return refuse(self.describe(property), &format!("{protocol}: {instead} counts instead"));
+                    }
+                }
+                if self.is_set(&table::ASSIGNORS) {
+                    let why = format!("{protocol}: group.remote.assignor is what it goes by");
+                    return refuse(self.describe(&table::ASSIGNORS), &why);
+                }
+                Ok(())
+            }
         }
     }
 

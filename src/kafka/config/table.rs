@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::address::Address;
 use super::property::{BLANK, Bytes, Kibibytes, Property, Scope, SocketBuffer, Typed};
-use super::settings::{Acks, AssignorKind, IsolationLevel, OffsetReset, PartitionerKind};
+use super::settings::{Acks, AssignorKind, GroupProtocol, IsolationLevel, OffsetReset, PartitionerKind};
 use crate::kafka::record::compression::Compression;
 
 const INT: i64 = i32::MAX as i64;
@@ -139,4 +139,12 @@ properties! {
         => "Whether the checksum of each batch is verified.";
     ASSIGNORS: Vec<AssignorKind> = Consumer "partition.assignment.strategy", default "range"
         => "How a group's leader spreads partitions over its members, in order of preference.";
+    GROUP_PROTOCOL: GroupProtocol = Consumer "group.protocol", default "classic", example "consumer"
+        => "Who shares partitions out: one of the members, or (KIP-848, from Kafka 4 on) the coordinator.";
+    REMOTE_ASSIGNOR: Option<String> = Consumer "group.remote.assignor", default "", example "uniform"
+        => "How the coordinator spreads partitions with group.protocol=consumer; its own default if not set.";
+    AUTO_COMMIT: bool = Consumer "enable.auto.commit", also ["auto.commit.enable"], default "false"
+        => "Whether poll() and close() commit what earlier polls returned.";
+    AUTO_COMMIT_INTERVAL: Duration = Consumer "auto.commit.interval.ms", range 1..=INT, default "5000"
+        => "How often they do.";
 }

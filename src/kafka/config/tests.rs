@@ -196,17 +196,13 @@ fn what_is_not_built_yet_is_refused_by_name_unless_it_asks_for_what_happens_anyw
         ("ssl.ca.location", "/ca.pem"),
         ("sasl.mechanism", "PLAIN"),
         ("security.protocol", "SASL_SSL"),
-        ("group.protocol", "consumer"),
-        ("enable.auto.commit", "true"),
-        ("auto.commit.enable", "true"),
         ("enable.partition.eof", "true"),
-        ("group.remote.assignor", "uniform"),
         ("share.acquire.mode", "batch_optimized"),
     ] {
         let text = refusal(name, value);
         assert!(text.starts_with(name) && text.contains("not built yet"), "{text}");
     }
-    with(&[("security.protocol", "plaintext"), ("group.protocol", "CLASSIC"), ("enable.auto.commit", "false")]);
+    with(&[("security.protocol", "plaintext"), ("group.protocol", "CLASSIC")]);
     assert!(refusal("queue.buffering.max.kbytes", "1").contains("buffer.memory"));
 }
 
@@ -374,4 +370,22 @@ proptest! {
             prop_assert!(consumer.fetch_max_wait < consumer.client.request_timeout);
         }
     }
+}
+
+#[test]
+fn each_group_protocol_refuses_the_properties_of_the_other() {
+    let check =
+        |set: &[(&str, &str)]| with(&[&[("bootstrap.servers", "h:1"), ("group.id", "g")], set].concat()).consumer();
+    for (name, value, instead) in [
+        ("session.timeout.ms", "6000", "group.consumer.session.timeout.ms"),
+        ("heartbeat.interval.ms", "2000", "group.consumer.heartbeat.interval.ms"),
+        ("partition.assignment.strategy", "range", "group.remote.assignor"),
+    ] {
+        let text = check(&[("group.protocol", "consumer"), (name, value)]).unwrap_err().to_string();
+        assert!(text.contains(name) && text.contains("group.protocol") && text.contains(instead), "{text}");
+        check(&[(name, value)]).unwrap();
+    }
+    let text = check(&[("group.remote.assignor", "uniform")]).unwrap_err().to_string();
+    assert!(text.contains("group.remote.assignor") && text.contains("partition.assignment.strategy"), "{text}");
+    check(&[("group.protocol", "consumer"), ("group.remote.assignor", "uniform")]).unwrap();
 }

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::kafka::config::AssignorKind;
+use crate::kafka::consumer::subscription::TopicPartition;
 use crate::kafka::protocol::Bytes;
 use crate::kafka::protocol::messages::ConsumerProtocolSubscription;
 
@@ -26,8 +27,13 @@ pub(super) trait Assignor: Send + Sync {
     /// Kafka's name for it, as in `partition.assignment.strategy`.
     fn name(&self) -> &'static str;
 
+    /// Whether members keep what they own while they rejoin (KIP-429).
+    fn cooperative(&self) -> bool {
+        false
+    }
+
     /// What this member sends along for its own use in later rebalances.
-    fn user_data(&self, _topics: &BTreeSet<String>) -> Option<Bytes> {
+    fn user_data(&self, _: &BTreeSet<String>, _: &[TopicPartition], _: i32) -> Option<Bytes> {
         None
     }
 

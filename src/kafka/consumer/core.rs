@@ -11,9 +11,11 @@ use std::time::{Duration, Instant};
 
 use super::fetch_buffer::{Event, FetchBuffer, Taken};
 use super::fetcher;
+use super::group::membership::Cause;
 use super::group::{self, Group};
 use super::stall::Watch;
-use super::subscription::{Assignment, Held, Leader, Subscription, TopicPartition};
+use super::subscription::{Assignment, Held, Leader, Listed, Pattern, Subscription, TopicPartition};
+use crate::clock::Deadline;
 use crate::kafka::cluster::{Cluster, Metadata, MetadataListener};
 use crate::kafka::config::{ConsumerSettings, OffsetReset};
 use crate::kafka::error::{Error, ErrorKind, Result};
@@ -44,6 +46,8 @@ pub(super) struct Core {
     /// No thread goes on.
     pub closed: bool,
     pub subscription: Subscription,
+    /// What the names of the topics subscribed to match, if they were not named one by one.
+    pub pattern: Option<Pattern>,
     pub assignment: Assignment,
     pub buffer: FetchBuffer,
     /// What went wrong behind the application's back; `poll` tells it, one at a time.
@@ -80,6 +84,10 @@ pub(super) struct Core {
     threads: Vec<JoinHandle<()>>,
     /// How many of `threads` have not ended.
     running: usize,
+    /// When `enable.auto.commit` is due next.
+    auto_commit_at: Instant,
+    /// What the rebalance under way took away.
+    pub given_up: Vec<TopicPartition>,
 }
 
 impl Shared {
@@ -156,6 +164,9 @@ impl Shared {
         core.metadata = self.cluster.snapshot();
         if core.apply_metadata(self.settings.auto_offset_reset) {
             self.cluster.request_refresh();
+        }
+        if core.follow_pattern() {
+            self.interrupt_join(core);
         }
         self.start_fetchers(core);
         self.wake_all();
@@ -263,6 +274,7 @@ impl Core {
         Self {
             closed: false,
             subscription: Subscription::Nothing,
+            pattern: None,
             assignment: Assignment::new(settings.max_partition_fetch_bytes),
             buffer: FetchBuffer::default(),
             errors: VecDeque::new(),
@@ -284,6 +296,8 @@ impl Core {
             group_closers: None,
             threads: Vec::new(),
             running: 0,
+            auto_commit_at: now + settings.auto_commit.unwrap_or_default(),
+            given_up: Vec::new(),
         }
     }
 
@@ -336,9 +350,30 @@ impl Core {
         }
         if let Some(group) = &mut self.group {
             let count = |topic: &str| Some(metadata.topic(topic)?.partitions.len() as i32);
-            group.membership.counts_changed(count);
+            group.membership.counts_changed(count, Instant::now());
+            missing |= group.membership.modern().is_some_and(|member| member.misses_names());
         }
         missing
+    }
+
+    /// Brings the subscription in line with the topics there are. Returns whether it changed.
+    fn follow_pattern(&mut self) -> bool {
+        let (Some(pattern), Subscription::Topics(topics)) = (&self.pattern, &mut self.subscription) else {
+            return false;
+        };
+        let there = self.metadata.topics.iter().filter(|(_, topic)| topic.error.is_ok() && !topic.internal);
+        let matching: BTreeSet<String> =
+            there.map(|(name, _)| name).filter(|name| pattern.is_match(name)).cloned().collect();
+        if *topics == matching {
+            return false;
+        }
+        let list = matching.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        log::info!("topics that match {pattern} now: {}", if list.is_empty() { "none" } else { &list });
+        *topics = matching;
+        if let Some(group) = &mut self.group {
+            group.membership.subscribe(topics, Instant::now());
+        }
+        true
     }
 
     /// Says, once, what is wrong with a topic. Returns true if it must be asked for again.
@@ -401,6 +436,41 @@ impl Core {
                     shared.fetch.notify_all();
                 }
             }
+        }
+    }
+
+    /// With `enable.auto.commit`: commits what `poll` returned so far, if it is time.
+    pub fn commit_now_and_then(&mut self, shared: &Shared, now: Instant) {
+        let Some(interval) = shared.settings.auto_commit else { return };
+        let Some(group) = self.group.as_mut().filter(|_| now >= self.auto_commit_at) else { return };
+        self.auto_commit_at = now + interval;
+        if self.assignment.is_empty() || group.membership.committer().is_err() {
+            return;
+        }
+        let until = Deadline::after("default.api.timeout.ms", shared.settings.client.default_api_timeout);
+        group.commit_async(self.assignment.positions(), until, None);
+        shared.coordinator.notify_all();
+    }
+
+    /// Whether positions are to be committed before partitions are let go without a rebalance.
+    pub fn finishes_partitions(&self) -> bool {
+        !self.assignment.is_empty() && self.group.is_some()
+    }
+
+    /// Says what a rebalance changed, why it was and how long it took. `new` has been taken up.
+    pub fn tell_rebalanced(&mut self, id: &str, new: &[TopicPartition]) {
+        let held = self.assignment.list().len();
+        let Some(group) = &mut self.group else { return };
+        let generation = group.membership.generation();
+        let gone = std::mem::take(&mut self.given_up);
+        if let Some(Cause { why, since }) = group.membership.take_cause() {
+            log::info!(
+                "group {id}: rebalanced in {} ms, because {why}: generation {generation}, {held} partitions held; new: \
+                 {}; given up: {}",
+                since.elapsed().as_millis(),
+                Listed(new),
+                Listed(&gone)
+            );
         }
     }
 

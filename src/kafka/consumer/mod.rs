@@ -17,7 +17,7 @@
 //! | `assignor.rs` | how a leader shares partitions out |
 //!
 //! Non-obvious: the application learns of revoked and assigned partitions inside `poll` only, on its own thread.
-//! Nothing is committed that it did not ask for. A position moves when records are handed over.
+//! Nothing is committed that it did not ask for, by a call or by `enable.auto.commit`. A position moves when records are handed over.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -28,11 +28,12 @@ use crate::clock::Deadline;
 use crate::kafka::cluster::Cluster;
 use crate::kafka::config::{Config, names};
 use crate::kafka::error::{Error, ErrorKind, Result};
+use crate::kafka::protocol::Uuid;
 use core::{Core, Shared};
-use group::classic::Step;
-use group::{Callback, Group, expired};
+use group::membership::Step;
+use group::{Callback, Group, Order, expired};
 use offsets::{Committed, LogEnd, Position};
-use subscription::{Listed, Subscription};
+use subscription::{Listed, Pattern, Subscription};
 
 mod aborted;
 mod answers;
@@ -58,9 +59,11 @@ pub use subscription::TopicPartition;
 /// [`poll`](Consumer::poll) and [`close`](Consumer::close).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rebalance {
-    /// These partitions are about to go to others. They are still held: this is the moment to commit.
+    /// These partitions are about to go to others. They are still held: this is the moment to commit. With the eager
+    /// assignors that is everything, with the cooperative ones and `group.protocol=consumer` only what really goes.
     Revoked(Vec<TopicPartition>),
-    /// These partitions were assigned. No record of them has been handed over yet: this is the moment to seek.
+    /// These partitions were assigned, besides those that stayed; none if only others' changed. No record of them has
+    /// been handed over yet: this is the moment to seek.
     Assigned(Vec<TopicPartition>),
     /// These partitions were held and may belong to others already, because membership ended: by `session.timeout.ms`,
     /// `max.poll.interval.ms`, or another member with the same `group.instance.id`. Commits for them fail.
@@ -74,7 +77,7 @@ type Listener = Box<dyn FnMut(&mut Consumer, &Rebalance) + Send>;
 /// With [`subscribe`](Self::subscribe) the members of a group (`group.id`) share the partitions of the topics; with
 /// [`assign`](Self::assign) a consumer reads the partitions it names. Either way [`poll`](Self::poll) hands over
 /// records, which threads of the consumer fetch ahead, and must be called again within `max.poll.interval.ms`. Offsets
-/// are committed only by the commit calls.
+/// are committed by the commit calls, and by `poll` and `close` only if `enable.auto.commit` says so.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -155,6 +158,46 @@ impl Consumer {
         Ok(())
     }
 
+    /// Joins the group of `group.id` and reads its share of all topics whose whole name matches this regular expression,
+    /// but for Kafka's internal ones. Topics that come later join in when metadata is next refreshed, after
+    /// `metadata.max.age.ms` at the latest. The syntax is that of the crate `regex-lite`, matching takes linear time.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] if it is no regular expression; as [`subscribe`](Self::subscribe) otherwise.
+    pub fn subscribe_pattern(&mut self, pattern: &str) -> Result<()> {
+        self.set_pattern(pattern)?;
+        self.listener = None;
+        Ok(())
+    }
+
+    /// The same, with a listener as [`subscribe_with`](Self::subscribe_with) has.
+    ///
+    /// # Errors
+    /// As [`subscribe_pattern`](Self::subscribe_pattern).
+    pub fn subscribe_pattern_with(
+        &mut self,
+        pattern: &str,
+        listener: impl FnMut(&mut Consumer, &Rebalance) + Send + 'static,
+    ) -> Result<()> {
+        self.set_pattern(pattern)?;
+        self.listener = Some(Box::new(listener));
+        Ok(())
+    }
+
+    fn set_pattern(&mut self, pattern: &str) -> Result<()> {
+        let pattern = Pattern::new(pattern)?;
+        let shared = Arc::clone(&self.shared);
+        let mut core = subscribable(&shared)?;
+        core.pattern = Some(pattern);
+        if !matches!(core.subscription, Subscription::Topics(_)) {
+            core.subscription = Subscription::Topics(BTreeSet::new());
+        }
+        group(&mut core)?.membership.polling(false, Instant::now());
+        shared.cluster.track_all(true);
+        shared.follow_metadata(&mut core);
+        Ok(())
+    }
+
     fn set_topics(&mut self, topics: impl IntoIterator<Item = impl AsRef<str>>) -> Result<()> {
         let topics: BTreeSet<String> = topics.into_iter().map(|topic| topic.as_ref().to_owned()).collect();
         for topic in &topics {
@@ -164,19 +207,19 @@ impl Consumer {
             return Err(Error::config("subscribe needs at least one topic; unsubscribe ends a subscription"));
         }
         let shared = Arc::clone(&self.shared);
-        let mut core = usable(&shared)?;
-        if core.subscription == Subscription::Partitions {
-            return Err(Error::state("partitions are assigned by hand: unsubscribe before subscribing to topics"));
+        let mut core = subscribable(&shared)?;
+        if core.pattern.take().is_some() {
+            shared.cluster.track_all(false);
         }
-        group(&mut core)?;
-        shared.start_group(&mut core)?;
         shared.cluster.track(topics.iter().map(String::as_str));
         let subscription = Subscription::Topics(topics);
         if core.subscription != subscription {
             core.subscription = subscription;
-            let group = group(&mut core)?;
+            let Core { subscription: Subscription::Topics(topics), group: Some(group), .. } = &mut *core else {
+                return Ok(());
+            };
             group.membership.polling(false, Instant::now());
-            group.membership.subscribe();
+            group.membership.subscribe(topics, Instant::now());
             shared.interrupt_join(&core);
         }
         shared.follow_metadata(&mut core);
@@ -232,7 +275,15 @@ impl Consumer {
     pub fn unsubscribe(&mut self) -> Result<()> {
         let shared = Arc::clone(&self.shared);
         let mut core = usable(&shared)?;
+        if core.finishes_partitions() {
+            drop(core);
+            self.commit_finished();
+            core = shared.lock();
+        }
         core.subscription = Subscription::Nothing;
+        if core.pattern.take().is_some() {
+            shared.cluster.track_all(false);
+        }
         core.drop_partitions();
         if let Some(group) = &mut core.group {
             let left = group.membership.leave();
@@ -271,6 +322,8 @@ impl Consumer {
             return Err(Error::state("nothing to poll: subscribe to topics or assign partitions first"));
         }
         enter(&mut core, true, started);
+        // What earlier polls returned is finished: the application is back for more.
+        core.commit_now_and_then(&shared, started);
         let mut now = started;
         let outcome = loop {
             if let Some(error) = core.errors.pop_front() {
@@ -322,27 +375,43 @@ impl Consumer {
     fn follow(&mut self, step: Step) -> Result<()> {
         let shared = Arc::clone(&self.shared);
         match step {
-            Step::Revoke | Step::Lose => {
-                let partitions = shared.lock().assignment.list();
-                let (group, list) = (shared.settings.group_id.as_deref().unwrap_or_default(), Listed(&partitions));
-                let event = if matches!(step, Step::Revoke) {
-                    log::debug!("group {group}: giving up {list}");
-                    Rebalance::Revoked(partitions)
-                } else {
-                    log::warn!("group {group}: lost {list}");
-                    Rebalance::Lost(partitions)
-                };
+            Step::Revoke(partitions) => {
+                log::debug!("group {}: giving up {}", self.group_id(), Listed(&partitions));
+                self.commit_finished();
+                let event = Rebalance::Revoked(partitions);
                 self.tell(&event);
+                let (Rebalance::Revoked(partitions) | Rebalance::Assigned(partitions) | Rebalance::Lost(partitions)) =
+                    event;
                 let mut core = shared.lock();
+                for partition in &partitions {
+                    core.assignment.remove(partition);
+                    core.buffer.remove(partition);
+                }
+                core.given_up.extend(partitions);
+                shared.follow_metadata(&mut core);
+            }
+            Step::Lose => {
+                let partitions = shared.lock().assignment.list();
+                log::warn!("group {}: lost {}", self.group_id(), Listed(&partitions));
+                self.tell(&Rebalance::Lost(partitions));
+                let mut core = shared.lock();
+                core.given_up = core.assignment.list();
                 core.drop_partitions();
                 if let Some(group) = &mut core.group {
                     group.membership.let_go();
                 }
             }
+            Step::Report => {
+                // A topic without a name is one that the metadata at hand does not have yet.
+                shared.cluster.request_refresh();
+                shared.coordinator.notify_all();
+            }
             Step::Join(attempt) => {
                 let mut core = shared.lock();
-                if let Some(group) = &mut core.group {
-                    group.order = Some(attempt);
+                if let Some(group) = &mut core.group
+                    && let Some(member) = group.membership.classic()
+                {
+                    group.order = Some(Order { attempt, possessions: member.possessions().clone() });
                 }
                 drop(core);
                 shared.coordinator.notify_all();
@@ -355,12 +424,27 @@ impl Consumer {
                 }
                 shared.cluster.track(partitions.iter().map(|partition| &*partition.topic));
                 shared.follow_metadata(&mut core);
+                core.tell_rebalanced(self.group_id(), &partitions);
                 drop(core);
+                shared.coordinator.notify_all();
                 self.tell(&Rebalance::Assigned(partitions));
             }
             Step::Fail(error) => return Err(error),
         }
         Ok(())
+    }
+
+    fn group_id(&self) -> &str {
+        self.shared.settings.group_id.as_deref().unwrap_or_default()
+    }
+
+    /// With `enable.auto.commit`: commits what `poll` returned before, because it goes to others now.
+    fn commit_finished(&mut self) {
+        if self.shared.settings.auto_commit.is_some()
+            && let Err(error) = self.commit()
+        {
+            log::warn!("group {}: what was read last is not committed: {error}", self.group_id());
+        }
     }
 
     /// Calls the listener, if there is one. It may replace itself by subscribing anew.
@@ -668,7 +752,10 @@ impl Consumer {
         let lost = core.group.as_ref().is_some_and(|group| group.membership.committer().is_err());
         drop(core);
         if holds && !self.in_listener {
-            self.follow(if lost { Step::Lose } else { Step::Revoke })?;
+            let held = self.assignment();
+            self.follow(if lost { Step::Lose } else { Step::Revoke(held) })?;
+        } else if !lost && shared.lock().finishes_partitions() {
+            self.commit_finished();
         }
         core = shared.lock();
         core.drop_partitions();
@@ -720,14 +807,27 @@ fn usable(shared: &Shared) -> Result<MutexGuard<'_, Core>> {
     if core.closed { Err(Error::state("the consumer is closed")) } else { Ok(core) }
 }
 
+/// The core, if it may be subscribed; the group's threads run.
+fn subscribable(shared: &Shared) -> Result<MutexGuard<'_, Core>> {
+    let mut core = usable(shared)?;
+    if core.subscription == Subscription::Partitions {
+        return Err(Error::state("partitions are assigned by hand: unsubscribe before subscribing to topics"));
+    }
+    group(&mut core)?;
+    shared.start_group(&mut core)?;
+    Ok(core)
+}
+
 fn group(core: &mut Core) -> Result<&mut Group> {
     core.group.as_mut().ok_or_else(|| Error::config("group.id is not set: subscribing and committing need one"))
 }
 
 /// What membership wants done next.
 fn step(core: &mut Core, now: Instant) -> Option<Step> {
-    let holding = !core.assignment.is_empty();
-    core.group.as_mut()?.membership.step(holding, now)
+    let Core { group, assignment, subscription, metadata, .. } = core;
+    let Subscription::Topics(topics) = subscription else { return None };
+    let name = |id: Uuid| metadata.name_of(id);
+    group.as_mut()?.membership.step(assignment, topics, name, now)
 }
 
 /// Notes that the application is inside `poll`, or not.

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use super::offsets::Position;
 use super::stall::Quiet;
+use crate::kafka::error::{Error, Result};
 use crate::kafka::protocol::Uuid;
 
 /// One partition of one topic.
@@ -57,6 +58,35 @@ pub(super) enum Subscription {
     Topics(BTreeSet<String>),
     /// Partitions chosen by the application itself.
     Partitions,
+}
+
+/// A regular expression that the whole name of a topic must match.
+#[derive(Clone, Debug)]
+pub(super) struct Pattern {
+    text: String,
+    whole: regex_lite::Regex,
+}
+
+impl Pattern {
+    /// # Errors
+    /// It is no regular expression.
+    pub fn new(text: &str) -> Result<Self> {
+        let whole = regex_lite::Regex::new(&format!("^(?:{text})$")).map_err(|error| {
+            let text = text.escape_debug();
+            Error::config(format!("\"{text}\" is no regular expression for topics: {error}; for example orders-.*"))
+        })?;
+        Ok(Self { text: text.to_owned(), whole })
+    }
+
+    pub fn is_match(&self, topic: &str) -> bool {
+        self.whole.is_match(topic)
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.text.escape_debug())
+    }
 }
 
 /// Names one stay at a partition: from an assignment, seek or reset to the next.
@@ -338,6 +368,15 @@ mod tests {
         assert!(held.askable(2, now));
         held.not_before = Some(now + Duration::from_millis(1));
         assert!(!held.askable(2, now));
+    }
+
+    #[test]
+    fn a_pattern_matches_whole_names_or_says_what_is_wrong() {
+        let pattern = Pattern::new("orders-.*|bills").unwrap();
+        assert!(pattern.is_match("orders-eu") && pattern.is_match("bills"));
+        assert!(!pattern.is_match("my-orders-eu") && !pattern.is_match("bills2"));
+        let error = Pattern::new("orders-(").unwrap_err().to_string();
+        assert!(error.contains("orders-(") && error.contains("no regular expression"), "{error}");
     }
 
     #[test]

@@ -149,6 +149,7 @@ mod tests {
         cluster::Topic {
             id: Default::default(),
             error: crate::kafka::protocol::ErrorCode::NONE,
+            internal: false,
             partitions: leaders.iter().map(|&leader| cluster::Partition { leader, leader_epoch: 0 }).collect(),
         }
     }

@@ -1,6 +1,7 @@
 //! Topic ids and directory ids.
 
 use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::str::FromStr;
 
 use crate::kafka::error::{Error, Result};
@@ -14,6 +15,14 @@ pub struct Uuid(pub [u8; 16]);
 impl Uuid {
     /// Kafka's "no id".
     pub const ZERO: Uuid = Uuid([0; 16]);
+
+    /// One that nobody else has.
+    pub fn random() -> Self {
+        // Keys of hashers are random, and differ from one to the next.
+        let half = || RandomState::new().build_hasher().finish().to_be_bytes();
+        let (first, second) = (half(), half());
+        Self(std::array::from_fn(|i| if i < 8 { first[i] } else { second[i - 8] }))
+    }
 
     /// Whether this is [`ZERO`](Self::ZERO).
     pub fn is_zero(self) -> bool {

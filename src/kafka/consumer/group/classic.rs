@@ -3,59 +3,20 @@
 //! Three parties move it: `poll` takes [`Step`]s on the application's thread, the join thread reports how its
 //! [`Attempt`] goes, the coordinator thread reports what heartbeats bring. Whatever they report names the attempt or
 //! the generation it belongs to, so that what comes late changes nothing.
+//!
+//! The eager protocol gives everything up before it joins. The cooperative one (KIP-429), which is spoken when every
+//! assignor on offer can, joins with what it holds, gives up only what the new assignment takes away, and then joins
+//! again so that the leader can hand it on.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use super::membership::{Attempt, Cause, Counts, Identity, Polls, Reaction, Stay, Step, fenced, not_a_member};
 use crate::kafka::config::ConsumerSettings;
-use crate::kafka::consumer::subscription::TopicPartition;
-use crate::kafka::error::{Error, ErrorKind};
+use crate::kafka::consumer::assignor::assignor;
+use crate::kafka::consumer::subscription::{Assignment, TopicPartition};
+use crate::kafka::error::Error;
 use crate::kafka::protocol::{ApiKey, ErrorCode};
-
-/// A member's name within the group, and the generation it is valid for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Identity {
-    /// -1 outside of any generation.
-    pub generation: i32,
-    /// Empty until the coordinator gave one.
-    pub member_id: String,
-}
-
-impl Identity {
-    /// Of a consumer that commits without being a member.
-    pub fn none() -> Self {
-        Self { generation: -1, member_id: String::new() }
-    }
-}
-
-/// Names one run of the join thread from JoinGroup to an assignment, with however many retries it takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Attempt(u64);
-
-/// What `poll` must do next on the application's thread.
-#[derive(Debug)]
-pub(crate) enum Step {
-    /// Tell the application that all it holds is about to go, then drop it and call [`Membership::let_go`].
-    Revoke,
-    /// The same, but others may own it already.
-    Lose,
-    /// Hand this to the join thread. Nothing is held any more.
-    Join(Attempt),
-    /// Take these up and tell the application.
-    Assign(Vec<TopicPartition>),
-    /// Tell the application; it is told again with the next poll.
-    Fail(Error),
-}
-
-/// What the coordinator thread must do after an answer.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Reaction {
-    Nothing,
-    /// Ask again who the coordinator is.
-    FindCoordinator,
-    /// Wake `poll`: the state changed.
-    Wake,
-}
 
 /// How the join thread goes on after an error code.
 #[derive(Debug)]
@@ -66,8 +27,21 @@ pub(crate) enum JoinReaction {
     Later,
     /// The same once the coordinator is found anew.
     FindCoordinator,
+    /// End the attempt: what is held was lost, and `poll` must tell so before it joins anew.
+    Stop,
     /// Give up; `poll` tells the application and tries again when called next.
     Fail(Error),
+}
+
+/// What a member that joins tells of what it has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Possessions {
+    /// What it holds while it joins; nothing with the eager protocol.
+    pub held: Vec<TopicPartition>,
+    /// What it was last assigned.
+    pub last: Vec<TopicPartition>,
+    /// The generation of that assignment, or -1.
+    pub generation: i32,
 }
 
 #[derive(Debug)]
@@ -84,100 +58,187 @@ enum Phase {
     /// The assignment is there and `poll` has not taken it up yet.
     Assigned(Vec<TopicPartition>),
     Stable,
-    /// A member whose generation is ending: the next poll lets go and joins again.
+    /// A member whose generation is ending: the next poll joins again.
     Rebalancing,
     /// Another member has this one's group.instance.id.
     Fenced,
 }
 
 #[derive(Debug)]
-pub(crate) struct Membership {
+pub(crate) struct Classic {
     group: String,
+    /// Leaving is told to the coordinator; a static member's place is kept for it instead (KIP-345).
+    dynamic: bool,
+    cooperative: bool,
     session_timeout: Duration,
     heartbeat_interval: Duration,
-    max_poll_interval: Duration,
     phase: Phase,
     identity: Identity,
     attempts: u64,
+    stays: u64,
+    /// The stay before this one, for commits of it that are still under way.
+    before: Option<(u64, Identity)>,
+    /// Something is held while the join goes on.
+    carrying: bool,
+    possessions: Possessions,
     /// Set once membership ended without consent; what is still held was lost.
     lost: Option<String>,
     /// When the next heartbeat is due; none while there is no generation to keep alive.
     heartbeat_due: Option<Instant>,
-    /// The application is inside `poll`, and not in its own listener.
-    polling: bool,
-    last_poll: Instant,
+    pub(super) polls: Polls,
     /// No join before this moment.
     not_before: Option<Instant>,
     /// Partition counts that this member, as the leader, shared out.
-    counts: Option<BTreeMap<String, i32>>,
+    counts: Option<Counts>,
+    /// The new assignment took something away that the leader must hand on.
+    gave_up: bool,
+    cause: Option<Cause>,
 }
 
-impl Membership {
+impl Classic {
     pub fn new(group: &str, settings: &ConsumerSettings, now: Instant) -> Self {
         Self {
             group: group.to_owned(),
+            dynamic: settings.group_instance_id.is_none(),
+            cooperative: settings.assignors.iter().all(|kind| assignor(*kind).cooperative()),
             session_timeout: settings.session_timeout,
             heartbeat_interval: settings.heartbeat_interval,
-            max_poll_interval: settings.max_poll_interval,
             phase: Phase::Out,
             identity: Identity::none(),
             attempts: 0,
+            stays: 0,
+            before: None,
+            carrying: false,
+            possessions: Possessions { generation: -1, ..Possessions::default() },
             lost: None,
             heartbeat_due: None,
-            polling: false,
-            last_poll: now,
+            polls: Polls::new(settings.max_poll_interval, now),
             not_before: None,
             counts: None,
+            gave_up: false,
+            cause: None,
         }
     }
 
+    /// Whether what is held is kept while the group rebalances.
+    pub fn is_cooperative(&self) -> bool {
+        self.cooperative
+    }
+
+    pub(super) fn polls(&mut self) -> &mut Polls {
+        &mut self.polls
+    }
+
+    pub(super) fn heartbeat_due(&self) -> Option<Instant> {
+        self.heartbeat_due
+    }
+
+    /// Notes why a rebalance begins, unless one is under way.
+    fn because(&mut self, why: impl Into<String>, now: Instant) {
+        self.cause.get_or_insert_with(|| Cause { why: why.into(), since: now });
+    }
+
+    pub fn take_cause(&mut self) -> Option<Cause> {
+        self.cause.take()
+    }
+
     /// The subscription changed: join with it. What is held is revoked by the next poll.
-    pub fn subscribe(&mut self) {
+    pub fn subscribe(&mut self, now: Instant) {
         match self.phase {
-            Phase::Out => self.phase = Phase::Wanting,
-            Phase::Joining { .. } | Phase::Assigned(_) | Phase::Stable => self.phase = Phase::Rebalancing,
+            Phase::Out => {
+                self.phase = Phase::Wanting;
+                self.because("this consumer joins", now);
+            }
+            Phase::Joining { .. } | Phase::Assigned(_) | Phase::Stable => {
+                self.phase = Phase::Rebalancing;
+                self.because("the subscription changed", now);
+            }
             Phase::Wanting | Phase::Rebalancing | Phase::Fenced => {}
         }
     }
 
-    /// Out of the group, and not wanting back. Returns whom the coordinator must be told has left, if it knows us.
+    /// Out of the group, and not wanting back. Returns whom the coordinator must be told has left, if it knows us and
+    /// is to be told.
     pub fn leave(&mut self) -> Option<Identity> {
         let known = !self.identity.member_id.is_empty() && !matches!(self.phase, Phase::Fenced);
         let left = std::mem::replace(&mut self.identity, Identity::none());
         self.phase = Phase::Out;
+        self.before = Some((self.stays, left.clone()));
+        self.stays += 1;
         self.heartbeat_due = None;
         self.counts = None;
         self.lost = None;
-        known.then_some(left)
+        self.cause = None;
+        (known && self.dynamic).then_some(left)
     }
 
-    /// What is to do now, if anything; `holding` says whether any partition is held.
-    pub fn step(&mut self, holding: bool, now: Instant) -> Option<Step> {
+    /// What is to do now, if anything.
+    pub fn step(&mut self, held: &Assignment, topics: &BTreeSet<String>, now: Instant) -> Option<Step> {
         match self.phase {
             Phase::Out | Phase::Joining { .. } | Phase::Stable => None,
-            Phase::Fenced if holding => Some(Step::Lose),
-            Phase::Fenced => Some(Step::Fail(self.fenced())),
-            Phase::Wanting | Phase::Rebalancing if holding => {
-                Some(if self.lost.is_some() { Step::Lose } else { Step::Revoke })
-            }
+            Phase::Fenced if !held.is_empty() => Some(Step::Lose),
+            Phase::Fenced => Some(Step::Fail(fenced(&self.group))),
             Phase::Wanting | Phase::Rebalancing => {
+                if !held.is_empty() {
+                    if self.lost.is_some() {
+                        return Some(Step::Lose);
+                    }
+                    let unwanted =
+                        |partition: &TopicPartition| !self.cooperative || !topics.contains(&*partition.topic);
+                    let gone: Vec<_> = held.list().into_iter().filter(unwanted).collect();
+                    if !gone.is_empty() {
+                        return Some(Step::Revoke(gone));
+                    }
+                }
                 if self.not_before.is_some_and(|moment| now < moment) {
                     return None;
                 }
-                self.attempts += 1;
-                let attempt = Attempt(self.attempts);
-                self.phase = Phase::Joining { attempt, answered: false };
-                self.heartbeat_due = None;
-                self.not_before = None;
-                self.counts = None;
-                self.lost = None;
-                Some(Step::Join(attempt))
+                Some(Step::Join(self.join(held)))
             }
-            Phase::Assigned(_) => match std::mem::replace(&mut self.phase, Phase::Stable) {
-                Phase::Assigned(partitions) => Some(Step::Assign(partitions)),
-                _ => None,
-            },
+            Phase::Assigned(_) => self.take_up(held, now),
         }
+    }
+
+    fn join(&mut self, held: &Assignment) -> Attempt {
+        self.attempts += 1;
+        let attempt = Attempt(self.attempts);
+        self.phase = Phase::Joining { attempt, answered: false };
+        self.carrying = !held.is_empty();
+        self.possessions.held = held.list();
+        if !self.carrying {
+            self.before = Some((self.stays, self.identity.clone()));
+            self.stays += 1;
+        }
+        self.heartbeat_due = None;
+        self.not_before = None;
+        self.counts = None;
+        self.lost = None;
+        self.gave_up = false;
+        attempt
+    }
+
+    fn take_up(&mut self, held: &Assignment, now: Instant) -> Option<Step> {
+        let Phase::Assigned(target) = &self.phase else { return None };
+        let gone: Vec<_> = held.list().into_iter().filter(|partition| !target.contains(partition)).collect();
+        if !gone.is_empty() {
+            self.gave_up = true;
+            return Some(Step::Revoke(gone));
+        }
+        let Phase::Assigned(target) = std::mem::replace(&mut self.phase, Phase::Stable) else { return None };
+        self.possessions.last.clone_from(&target);
+        self.possessions.generation = self.identity.generation;
+        self.carrying = false;
+        if self.gave_up {
+            self.phase = Phase::Rebalancing;
+            self.gave_up = false;
+        }
+        let new = target.into_iter().filter(|partition| held.get(partition).is_none());
+        let step = Step::Assign(new.collect());
+        if matches!(self.phase, Phase::Rebalancing) {
+            log::debug!("group {}: joining again, so that what was given up is handed on", self.group);
+            self.because("what was given up is handed on", now);
+        }
+        Some(step)
     }
 
     /// When [`step`](Self::step) will have something to do by itself.
@@ -185,7 +246,7 @@ impl Membership {
         matches!(self.phase, Phase::Wanting | Phase::Rebalancing).then_some(self.not_before).flatten()
     }
 
-    /// What was held has been revoked or lost, and dropped.
+    /// What was lost has been dropped.
     pub fn let_go(&mut self) {
         self.lost = None;
     }
@@ -198,6 +259,11 @@ impl Membership {
     /// Who JoinGroup must introduce itself as.
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// What JoinGroup tells of what this member has.
+    pub fn possessions(&self) -> &Possessions {
+        &self.possessions
     }
 
     /// JoinGroup wants to be asked again under this id (KIP-394).
@@ -222,12 +288,7 @@ impl Membership {
 
     /// SyncGroup was answered. `counts` are the partition counts that were shared out, if this member did it. Returns
     /// whether the assignment counts.
-    pub fn synced(
-        &mut self,
-        attempt: Attempt,
-        partitions: Vec<TopicPartition>,
-        counts: Option<BTreeMap<String, i32>>,
-    ) -> bool {
+    pub fn synced(&mut self, attempt: Attempt, partitions: Vec<TopicPartition>, counts: Option<Counts>) -> bool {
         if !self.is_joining(attempt) {
             return false;
         }
@@ -248,27 +309,44 @@ impl Membership {
         }
         self.heartbeat_due = None;
         match code {
-            ErrorCode::UNKNOWN_MEMBER_ID => {
-                self.identity = Identity::none();
-                JoinReaction::Again
-            }
-            ErrorCode::ILLEGAL_GENERATION => {
-                // The broker may still know the member id; it says so otherwise.
-                self.identity.generation = -1;
+            ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::ILLEGAL_GENERATION => {
+                self.forget_identity(code);
+                if self.carrying {
+                    self.lose(self.expulsion(code));
+                    return JoinReaction::Stop;
+                }
                 JoinReaction::Again
             }
             ErrorCode::REBALANCE_IN_PROGRESS => JoinReaction::Again,
             ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_NOT_AVAILABLE => JoinReaction::FindCoordinator,
             ErrorCode::FENCED_INSTANCE_ID => {
                 self.identity = Identity::none();
+                self.stays += 1;
                 self.phase = Phase::Fenced;
-                JoinReaction::Fail(self.fenced())
+                JoinReaction::Fail(fenced(&self.group))
             }
             ErrorCode::GROUP_MAX_SIZE_REACHED
             | ErrorCode::INCONSISTENT_GROUP_PROTOCOL
             | ErrorCode::INVALID_SESSION_TIMEOUT => JoinReaction::Fail(self.refusal(api, code)),
             code if code.is_retriable() => JoinReaction::Later,
             code => JoinReaction::Fail(self.refusal(api, code)),
+        }
+    }
+
+    /// The coordinator may still know the member id after ILLEGAL_GENERATION; it says so otherwise.
+    fn forget_identity(&mut self, code: ErrorCode) {
+        if code == ErrorCode::UNKNOWN_MEMBER_ID {
+            self.identity = Identity::none();
+        } else {
+            self.identity.generation = -1;
+        }
+    }
+
+    fn expulsion(&self, code: ErrorCode) -> String {
+        if code == ErrorCode::UNKNOWN_MEMBER_ID {
+            format!("no heartbeat came through within session.timeout.ms={}", self.session_timeout.as_millis())
+        } else {
+            "the group went on without this consumer".to_owned()
         }
     }
 
@@ -296,7 +374,7 @@ impl Membership {
     }
 
     /// The coordinator answered a heartbeat, or a commit, of `sent` with this code.
-    pub fn heard(&mut self, sent: &Identity, code: ErrorCode) -> Reaction {
+    pub fn heard(&mut self, sent: &Identity, code: ErrorCode, now: Instant) -> Reaction {
         if self.heartbeat_due.is_none() || *sent != self.identity {
             // Of an earlier generation; or a join is under way and brings a new one.
             return match code {
@@ -307,36 +385,34 @@ impl Membership {
         match code {
             ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_NOT_AVAILABLE => Reaction::FindCoordinator,
             ErrorCode::REBALANCE_IN_PROGRESS => match self.phase {
-                Phase::Stable => {
+                Phase::Stable | Phase::Assigned(_) => {
                     log::debug!("group {}: a rebalance is under way, joining again", self.group);
                     self.phase = Phase::Rebalancing;
-                    Reaction::Wake
-                }
-                Phase::Assigned(_) => {
-                    self.phase = Phase::Rebalancing;
+                    self.because("the coordinator calls for it: a member came or went, or wants other topics", now);
                     Reaction::Wake
                 }
                 // While joining, SyncGroup tells.
                 _ => Reaction::Nothing,
             },
             ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::ILLEGAL_GENERATION => {
-                let why = if code == ErrorCode::UNKNOWN_MEMBER_ID {
-                    format!("no heartbeat came through within session.timeout.ms={}", self.session_timeout.as_millis())
-                } else {
-                    "the group went on without this consumer".to_owned()
-                };
-                if code == ErrorCode::UNKNOWN_MEMBER_ID {
-                    self.identity = Identity::none();
-                } else {
-                    self.identity.generation = -1;
+                self.forget_identity(code);
+                if matches!(self.phase, Phase::Joining { .. }) && !self.carrying {
+                    // SyncGroup gets the same answer and joins again.
+                    self.heartbeat_due = None;
+                    return Reaction::Nothing;
                 }
-                self.drop_out(why)
+                let why = self.expulsion(code);
+                log::warn!("group {}: this consumer is no longer a member: {why}; joining again", self.group);
+                self.because(why.clone(), now);
+                self.lose(why);
+                Reaction::Wake
             }
             ErrorCode::FENCED_INSTANCE_ID => {
                 self.identity = Identity::none();
+                self.stays += 1;
                 self.heartbeat_due = None;
                 self.phase = Phase::Fenced;
-                log::error!("{}", self.fenced());
+                log::error!("{}", fenced(&self.group));
                 Reaction::Wake
             }
             _ => Reaction::Nothing,
@@ -344,24 +420,13 @@ impl Membership {
     }
 
     /// Membership ended without our consent.
-    fn drop_out(&mut self, why: String) -> Reaction {
-        if matches!(self.phase, Phase::Joining { .. }) {
-            // SyncGroup gets the same answer and joins again.
-            self.heartbeat_due = None;
-            return Reaction::Nothing;
-        }
-        log::warn!("group {}: this consumer is no longer a member: {why}; joining again", self.group);
+    fn lose(&mut self, why: String) {
         self.phase = Phase::Wanting;
+        self.stays += 1;
         self.heartbeat_due = None;
         self.counts = None;
+        self.possessions.held.clear();
         self.lost = Some(why);
-        Reaction::Wake
-    }
-
-    /// `poll` begins or ends, or goes into or comes out of the application's listener.
-    pub fn polling(&mut self, inside: bool, now: Instant) {
-        self.polling = inside;
-        self.last_poll = now;
     }
 
     /// When the application must have called `poll` again, if it must.
@@ -372,7 +437,7 @@ impl Membership {
             Phase::Rebalancing => !self.identity.member_id.is_empty(),
             Phase::Out | Phase::Wanting | Phase::Fenced => false,
         };
-        if member && !self.polling { self.last_poll.checked_add(self.max_poll_interval) } else { None }
+        if member { self.polls.due() } else { None }
     }
 
     /// If the application did not call `poll` in time: whom to leave the group as. The next poll joins again.
@@ -380,15 +445,11 @@ impl Membership {
         if self.poll_due().is_none_or(|due| now < due) {
             return None;
         }
-        let limit = self.max_poll_interval.as_millis();
-        log::warn!(
-            "group {}: leaving it, because poll was not called for max.poll.interval.ms={limit}: the processing of \
-             records takes too long; raise max.poll.interval.ms or lower max.poll.records",
-            self.group
-        );
+        let why = self.polls.overdue(&self.group);
         let left = self.leave();
         self.phase = Phase::Wanting;
-        self.lost = Some(format!("poll was not called for max.poll.interval.ms={limit}"));
+        self.because(why.clone(), now);
+        self.lost = Some(why);
         left
     }
 
@@ -397,27 +458,23 @@ impl Membership {
         matches!(self.phase, Phase::Joining { .. }) || self.heartbeat_due.is_some()
     }
 
-    /// The next moment at which something is due by itself.
-    pub fn next_due(&self) -> Option<Instant> {
-        [self.heartbeat_due, self.poll_due()].into_iter().flatten().min()
-    }
-
     /// Whether the partition counts differ from those this member, as the leader, shared out: then it joins again.
-    pub fn counts_changed(&mut self, now: impl Fn(&str) -> Option<i32>) -> bool {
+    pub fn counts_changed(&mut self, counts: impl Fn(&str) -> Option<i32>, now: Instant) -> bool {
         if !matches!(self.phase, Phase::Assigned(_) | Phase::Stable) {
             return false;
         }
         let Some(shared) = &self.counts else { return false };
         // A topic that is gone for a moment, or cannot be seen, does not change what was shared out.
         let Some((topic, old, new)) = shared.iter().find_map(|(topic, old)| {
-            let new = now(topic).filter(|new| new != old)?;
+            let new = counts(topic).filter(|new| new != old)?;
             Some((topic, old, new))
         }) else {
             return false;
         };
-        let topic = topic.escape_debug();
-        log::info!("group {}: topic {topic} has {new} partitions now, not {old}: joining again", self.group);
+        let why = format!("topic {} has {new} partitions now, not {old}", topic.escape_debug());
+        log::info!("group {}: {why}: joining again", self.group);
         self.phase = Phase::Rebalancing;
+        self.because(why, now);
         true
     }
 
@@ -425,36 +482,24 @@ impl Membership {
     ///
     /// # Errors
     /// Not a member (any more), or between two generations: the group may have given the partitions to others.
-    pub fn committer(&self) -> Result<Identity, Error> {
+    pub fn committer(&self) -> Result<Stay, Error> {
         match &self.phase {
-            Phase::Out => Ok(Identity::none()),
-            Phase::Stable | Phase::Assigned(_) => Ok(self.identity.clone()),
-            Phase::Rebalancing if self.lost.is_none() => Ok(self.identity.clone()),
-            Phase::Fenced => Err(self.fenced()),
-            Phase::Joining { .. } | Phase::Rebalancing | Phase::Wanting => Err(match &self.lost {
-                Some(why) => Error::state(format!(
-                    "cannot commit: this consumer is no longer a member of group {}, because {why}; its partitions \
-                     may belong to others now, poll to join again",
-                    self.group
-                )),
-                None => Error::state(format!(
-                    "cannot commit: group {} is rebalancing and this consumer holds nothing in it; poll until \
-                     partitions are assigned",
-                    self.group
-                )),
-            }),
+            Phase::Out => Ok(Stay::Apart),
+            Phase::Fenced => Err(fenced(&self.group)),
+            _ if self.lost.is_some() => Err(not_a_member(&self.group, self.lost.as_deref())),
+            Phase::Stable | Phase::Assigned(_) | Phase::Rebalancing => Ok(Stay::Member(self.stays)),
+            Phase::Joining { .. } if self.carrying => Ok(Stay::Member(self.stays)),
+            Phase::Joining { .. } | Phase::Wanting => Err(not_a_member(&self.group, None)),
         }
     }
 
-    fn fenced(&self) -> Error {
-        Error::new(
-            ErrorKind::State,
-            format!(
-                "another member of group {} uses the same group.instance.id, so this one is shut out: give each \
-                 consumer its own",
-                self.group
-            ),
-        )
+    /// Who is to commit now what was read in `stay`; nobody if that is over.
+    pub fn identity_in(&self, stay: Stay) -> Option<Identity> {
+        match &self.before {
+            _ if stay == Stay::Member(self.stays) => Some(self.identity.clone()),
+            Some((before, identity)) if stay == Stay::Member(*before) => Some(identity.clone()),
+            _ => None,
+        }
     }
 
     fn refusal(&self, api: ApiKey, code: ErrorCode) -> Error {
@@ -483,24 +528,25 @@ impl Membership {
 mod tests {
     use super::*;
     use crate::kafka::config::Config;
+    use crate::kafka::consumer::offsets::Position;
 
     const HEARTBEAT: Duration = Duration::from_secs(2);
     const MAX_POLL: Duration = Duration::from_secs(300);
 
-    fn membership(now: Instant) -> Membership {
+    fn membership(now: Instant) -> Classic {
         let config = Config::new()
             .set("bootstrap.servers", "localhost:9092")
             .and_then(|config| config.set("group.id", "g"))
             .and_then(|config| config.set("session.timeout.ms", "6000"))
             .and_then(|config| config.set("heartbeat.interval.ms", "2000"))
             .and_then(|config| config.set("max.poll.interval.ms", "300000"));
-        let mut membership = Membership::new("g", &config.unwrap().consumer().unwrap(), now);
-        membership.polling(true, now);
+        let mut membership = Classic::new("g", &config.unwrap().consumer().unwrap(), now);
+        membership.polls.polling(true, now);
         membership
     }
 
-    fn join(membership: &mut Membership, now: Instant) -> Attempt {
-        match membership.step(false, now) {
+    fn join(membership: &mut Classic, now: Instant) -> Attempt {
+        match membership.step(&nothing(), &topics(), now) {
             Some(Step::Join(attempt)) => attempt,
             other => panic!("{other:?}"),
         }
@@ -510,15 +556,41 @@ mod tests {
         vec![TopicPartition::new("t", 0)]
     }
 
+    fn topics() -> BTreeSet<String> {
+        ["t".to_owned()].into()
+    }
+
+    fn holding(partitions: &[TopicPartition]) -> Assignment {
+        let mut held = Assignment::new(1);
+        for partition in partitions {
+            held.add(partition.clone(), Position::Committed);
+        }
+        held
+    }
+
+    fn nothing() -> Assignment {
+        holding(&[])
+    }
+
+    fn something() -> Assignment {
+        holding(&partitions())
+    }
+
+    fn committer(membership: &Classic) -> Identity {
+        membership.identity_in(membership.committer().unwrap()).unwrap()
+    }
+
     /// Through a whole join; the partitions have been taken up.
-    fn stable(now: Instant) -> Membership {
+    fn stable(now: Instant) -> Classic {
         let mut membership = membership(now);
-        membership.subscribe();
+        membership.subscribe(now);
         let attempt = join(&mut membership, now);
         assert!(membership.joined(attempt, 1, "m".to_owned(), now));
         assert!(membership.synced(attempt, partitions(), None));
-        assert!(matches!(membership.step(false, now), Some(Step::Assign(assigned)) if assigned == partitions()));
-        assert!(membership.step(true, now).is_none());
+        assert!(
+            matches!(membership.step(&nothing(), &topics(), now), Some(Step::Assign(assigned)) if assigned == partitions())
+        );
+        assert!(membership.step(&something(), &topics(), now).is_none());
         membership
     }
 
@@ -530,7 +602,7 @@ mod tests {
     fn heartbeats_run_from_the_answer_to_joingroup_on() {
         let now = Instant::now();
         let mut membership = membership(now);
-        membership.subscribe();
+        membership.subscribe(now);
         let attempt = join(&mut membership, now);
         membership.member_id_given(attempt, "m".to_owned());
         assert_eq!(membership.identity().member_id, "m");
@@ -539,8 +611,8 @@ mod tests {
         assert!(membership.heartbeat(now).is_none());
         assert_eq!(membership.heartbeat(now + HEARTBEAT), Some(identity(1)), "while SyncGroup waits");
         assert!(membership.heartbeat(now + HEARTBEAT).is_none(), "one per interval");
-        assert_eq!(membership.next_due(), Some(now + HEARTBEAT * 2));
-        assert_eq!(membership.heard(&identity(1), ErrorCode::REBALANCE_IN_PROGRESS), Reaction::Nothing);
+        assert_eq!(membership.heartbeat_due(), Some(now + HEARTBEAT * 2));
+        assert_eq!(membership.heard(&identity(1), ErrorCode::REBALANCE_IN_PROGRESS, now), Reaction::Nothing);
         assert!(membership.synced(attempt, partitions(), None), "SyncGroup decides");
     }
 
@@ -548,10 +620,12 @@ mod tests {
     fn a_rebalance_revokes_before_it_joins_again_under_the_same_id() {
         let now = Instant::now();
         let mut membership = stable(now);
-        assert_eq!(membership.heard(&identity(1), ErrorCode::REBALANCE_IN_PROGRESS), Reaction::Wake);
-        assert_eq!(membership.heard(&identity(1), ErrorCode::REBALANCE_IN_PROGRESS), Reaction::Nothing);
-        assert!(matches!(membership.step(true, now), Some(Step::Revoke)));
-        assert_eq!(membership.committer().unwrap(), identity(1), "the listener may commit");
+        assert_eq!(membership.heard(&identity(1), ErrorCode::REBALANCE_IN_PROGRESS, now), Reaction::Wake);
+        assert_eq!(membership.heard(&identity(1), ErrorCode::REBALANCE_IN_PROGRESS, now), Reaction::Nothing);
+        assert!(
+            matches!(membership.step(&something(), &topics(), now), Some(Step::Revoke(gone)) if gone == partitions())
+        );
+        assert_eq!(committer(&membership), identity(1), "the listener may commit");
         assert_eq!(membership.heartbeat(now + HEARTBEAT), Some(identity(1)), "alive while the listener works");
         membership.let_go();
         let attempt = join(&mut membership, now);
@@ -565,11 +639,11 @@ mod tests {
     fn a_rebalance_before_the_assignment_was_taken_up_joins_at_once() {
         let now = Instant::now();
         let mut membership = membership(now);
-        membership.subscribe();
+        membership.subscribe(now);
         let attempt = join(&mut membership, now);
         membership.joined(attempt, 1, "m".to_owned(), now);
         membership.synced(attempt, partitions(), None);
-        assert_eq!(membership.heard(&identity(1), ErrorCode::REBALANCE_IN_PROGRESS), Reaction::Wake);
+        assert_eq!(membership.heard(&identity(1), ErrorCode::REBALANCE_IN_PROGRESS, now), Reaction::Wake);
         assert_ne!(join(&mut membership, now), attempt);
     }
 
@@ -578,9 +652,9 @@ mod tests {
         for (code, id) in [(ErrorCode::UNKNOWN_MEMBER_ID, ""), (ErrorCode::ILLEGAL_GENERATION, "m")] {
             let now = Instant::now();
             let mut membership = stable(now);
-            assert_eq!(membership.heard(&identity(1), code), Reaction::Wake);
+            assert_eq!(membership.heard(&identity(1), code, now), Reaction::Wake);
             assert!(membership.committer().unwrap_err().to_string().contains("no longer a member"));
-            assert!(matches!(membership.step(true, now), Some(Step::Lose)));
+            assert!(matches!(membership.step(&something(), &topics(), now), Some(Step::Lose)));
             membership.let_go();
             join(&mut membership, now);
             assert_eq!(membership.identity(), &Identity { generation: -1, member_id: id.to_owned() });
@@ -592,19 +666,19 @@ mod tests {
         let now = Instant::now();
         let mut membership = stable(now);
         for code in [ErrorCode::UNKNOWN_MEMBER_ID, ErrorCode::ILLEGAL_GENERATION, ErrorCode::REBALANCE_IN_PROGRESS] {
-            assert_eq!(membership.heard(&identity(0), code), Reaction::Nothing);
+            assert_eq!(membership.heard(&identity(0), code, now), Reaction::Nothing);
         }
-        assert!(membership.step(true, now).is_none());
-        assert_eq!(membership.heard(&identity(0), ErrorCode::NOT_COORDINATOR), Reaction::FindCoordinator);
+        assert!(membership.step(&something(), &topics(), now).is_none());
+        assert_eq!(membership.heard(&identity(0), ErrorCode::NOT_COORDINATOR, now), Reaction::FindCoordinator);
     }
 
     #[test]
     fn answers_to_an_attempt_that_was_given_up_change_nothing() {
         let now = Instant::now();
         let mut membership = membership(now);
-        membership.subscribe();
+        membership.subscribe(now);
         let old = join(&mut membership, now);
-        membership.subscribe();
+        membership.subscribe(now);
         let new = join(&mut membership, now);
         assert!(!membership.is_joining(old));
         assert!(!membership.joined(old, 1, "m".to_owned(), now));
@@ -618,7 +692,7 @@ mod tests {
         let now = Instant::now();
         let start = || {
             let mut membership = membership(now);
-            membership.subscribe();
+            membership.subscribe(now);
             let attempt = join(&mut membership, now);
             membership.joined(attempt, 4, "m".to_owned(), now);
             (membership, attempt)
@@ -657,10 +731,10 @@ mod tests {
         for code in [ErrorCode::UNKNOWN_MEMBER_ID, ErrorCode::ILLEGAL_GENERATION] {
             let now = Instant::now();
             let mut membership = membership(now);
-            membership.subscribe();
+            membership.subscribe(now);
             let attempt = join(&mut membership, now);
             membership.joined(attempt, 1, "m".to_owned(), now);
-            assert_eq!(membership.heard(&identity(1), code), Reaction::Nothing);
+            assert_eq!(membership.heard(&identity(1), code, now), Reaction::Nothing);
             assert!(!membership.synced(attempt, partitions(), None));
             assert_ne!(join(&mut membership, now), attempt);
         }
@@ -670,10 +744,10 @@ mod tests {
     fn a_failed_join_is_tried_again_by_a_later_poll() {
         let now = Instant::now();
         let mut membership = membership(now);
-        membership.subscribe();
+        membership.subscribe(now);
         let attempt = join(&mut membership, now);
         membership.join_failed(attempt, now + HEARTBEAT);
-        assert!(membership.step(false, now).is_none());
+        assert!(membership.step(&nothing(), &topics(), now).is_none());
         assert_eq!(membership.step_due(), Some(now + HEARTBEAT));
         assert_ne!(join(&mut membership, now + HEARTBEAT), attempt);
     }
@@ -682,10 +756,10 @@ mod tests {
     fn a_fenced_member_stays_out_and_says_so_each_time() {
         let now = Instant::now();
         let mut membership = stable(now);
-        assert_eq!(membership.heard(&identity(1), ErrorCode::FENCED_INSTANCE_ID), Reaction::Wake);
-        assert!(matches!(membership.step(true, now), Some(Step::Lose)));
+        assert_eq!(membership.heard(&identity(1), ErrorCode::FENCED_INSTANCE_ID, now), Reaction::Wake);
+        assert!(matches!(membership.step(&something(), &topics(), now), Some(Step::Lose)));
         for _ in 0..2 {
-            let Some(Step::Fail(error)) = membership.step(false, now) else { panic!() };
+            let Some(Step::Fail(error)) = membership.step(&nothing(), &topics(), now) else { panic!() };
             assert!(error.to_string().contains("group.instance.id"), "{error}");
         }
         assert!(membership.committer().is_err());
@@ -698,7 +772,7 @@ mod tests {
         let now = Instant::now();
         let mut membership = stable(now);
         assert!(membership.poll_overdue(now + MAX_POLL * 2).is_none(), "it is inside poll");
-        membership.polling(false, now);
+        membership.polls.polling(false, now);
         assert_eq!(membership.poll_due(), Some(now + MAX_POLL));
         assert!(membership.poll_overdue(now + MAX_POLL - Duration::from_millis(1)).is_none());
         assert_eq!(membership.poll_overdue(now + MAX_POLL), Some(identity(1)));
@@ -706,7 +780,7 @@ mod tests {
         assert!(membership.heartbeat(now + MAX_POLL).is_none());
         let error = membership.committer().unwrap_err();
         assert!(error.to_string().contains("max.poll.interval.ms=300000"), "{error}");
-        assert!(matches!(membership.step(true, now + MAX_POLL), Some(Step::Lose)));
+        assert!(matches!(membership.step(&something(), &topics(), now + MAX_POLL), Some(Step::Lose)));
         membership.let_go();
         join(&mut membership, now + MAX_POLL);
     }
@@ -715,18 +789,18 @@ mod tests {
     fn only_a_leader_minds_partition_counts() {
         let now = Instant::now();
         let mut follower = stable(now);
-        assert!(!follower.counts_changed(|_| Some(9)));
+        assert!(!follower.counts_changed(|_| Some(9), now));
 
         let mut leader = membership(now);
-        leader.subscribe();
+        leader.subscribe(now);
         let attempt = join(&mut leader, now);
         leader.joined(attempt, 1, "m".to_owned(), now);
         let counts = [("t".to_owned(), 3), ("missing".to_owned(), 0)].into();
         leader.synced(attempt, partitions(), Some(counts));
-        assert!(!leader.counts_changed(|topic| (topic == "t").then_some(3)));
-        assert!(!leader.counts_changed(|_| None), "nothing is known for a moment");
-        assert!(leader.counts_changed(|topic| Some(if topic == "t" { 3 } else { 1 })));
-        assert!(!leader.counts_changed(|_| Some(9)), "it is joining again already");
+        assert!(!leader.counts_changed(|topic| (topic == "t").then_some(3), now));
+        assert!(!leader.counts_changed(|_| None, now), "nothing is known for a moment");
+        assert!(leader.counts_changed(|topic| Some(if topic == "t" { 3 } else { 1 }), now));
+        assert!(!leader.counts_changed(|_| Some(9), now), "it is joining again already");
         join(&mut leader, now);
     }
 
@@ -734,12 +808,94 @@ mod tests {
     fn leaving_names_the_member_only_if_the_coordinator_knows_it() {
         let now = Instant::now();
         let mut fresh = membership(now);
-        fresh.subscribe();
+        fresh.subscribe(now);
         assert_eq!(fresh.leave(), None);
         let mut member = stable(now);
         assert_eq!(member.leave(), Some(identity(1)));
         assert_eq!(member.leave(), None);
-        assert_eq!(member.committer().unwrap(), Identity::none());
-        assert!(member.step(false, now).is_none());
+        assert_eq!(member.committer().unwrap(), Stay::Apart);
+        assert!(member.step(&nothing(), &topics(), now).is_none());
+    }
+
+    /// A member of a cooperative group that holds t-0 and t-1 in generation 1.
+    fn cooperative(now: Instant) -> Classic {
+        let mut membership = Classic { cooperative: true, ..membership(now) };
+        membership.subscribe(now);
+        let attempt = join(&mut membership, now);
+        membership.joined(attempt, 1, "m".to_owned(), now);
+        membership.synced(attempt, two(), None);
+        assert!(matches!(membership.step(&nothing(), &topics(), now), Some(Step::Assign(new)) if new == two()));
+        assert!(membership.step(&holding(&two()), &topics(), now).is_none());
+        membership
+    }
+
+    fn two() -> Vec<TopicPartition> {
+        vec![TopicPartition::new("t", 0), TopicPartition::new("t", 1)]
+    }
+
+    #[test]
+    fn a_cooperative_member_keeps_what_it_holds_gives_up_what_is_taken_and_joins_again() {
+        let now = Instant::now();
+        let mut membership = cooperative(now);
+        membership.heard(&identity(1), ErrorCode::REBALANCE_IN_PROGRESS, now);
+        let Some(Step::Join(attempt)) = membership.step(&holding(&two()), &topics(), now) else { panic!() };
+        let possessions = Possessions { held: two(), last: two(), generation: 1 };
+        assert_eq!(membership.possessions(), &possessions);
+        let stay = membership.committer().unwrap();
+        assert_eq!(membership.identity_in(stay), Some(identity(1)), "commits go on while the group rebalances");
+        membership.joined(attempt, 2, "m".to_owned(), now);
+        assert_eq!(membership.identity_in(stay), Some(identity(2)), "the same stay under its new generation");
+
+        let (kept, taken) = (two().remove(0), two().remove(1));
+        membership.synced(attempt, vec![kept.clone()], None);
+        let step = membership.step(&holding(&two()), &topics(), now);
+        assert!(matches!(step, Some(Step::Revoke(gone)) if gone == [taken]));
+        let held = holding(std::slice::from_ref(&kept));
+        let step = membership.step(&held, &topics(), now);
+        assert!(matches!(step, Some(Step::Assign(new)) if new.is_empty()));
+        assert!(matches!(membership.step(&held, &topics(), now), Some(Step::Join(_))), "so that it is handed on");
+        let possessions = Possessions { held: vec![kept.clone()], last: vec![kept], generation: 2 };
+        assert_eq!(membership.possessions(), &possessions);
+    }
+
+    #[test]
+    fn a_cooperative_member_that_loses_nothing_joins_once() {
+        let now = Instant::now();
+        let mut membership = cooperative(now);
+        membership.heard(&identity(1), ErrorCode::REBALANCE_IN_PROGRESS, now);
+        let Some(Step::Join(attempt)) = membership.step(&holding(&two()), &topics(), now) else { panic!() };
+        membership.joined(attempt, 2, "m".to_owned(), now);
+        let third = TopicPartition::new("t", 2);
+        membership.synced(attempt, [two(), vec![third.clone()]].concat(), None);
+        let step = membership.step(&holding(&two()), &topics(), now);
+        assert!(matches!(step, Some(Step::Assign(new)) if new == [third]));
+        assert!(membership.step(&holding(&two()), &topics(), now).is_none());
+    }
+
+    #[test]
+    fn a_cooperative_member_gives_up_topics_that_it_no_longer_wants_before_it_joins() {
+        let now = Instant::now();
+        let mut membership = cooperative(now);
+        membership.subscribe(now);
+        let step = membership.step(&holding(&two()), &["other".to_owned()].into(), now);
+        assert!(matches!(step, Some(Step::Revoke(gone)) if gone == two()));
+    }
+
+    #[test]
+    fn a_cooperative_member_that_was_forgotten_while_it_joined_loses_what_it_carried() {
+        for code in [ErrorCode::UNKNOWN_MEMBER_ID, ErrorCode::ILLEGAL_GENERATION] {
+            let now = Instant::now();
+            let mut membership = cooperative(now);
+            let stay = membership.committer().unwrap();
+            membership.heard(&identity(1), ErrorCode::REBALANCE_IN_PROGRESS, now);
+            let Some(Step::Join(attempt)) = membership.step(&holding(&two()), &topics(), now) else { panic!() };
+            assert!(matches!(membership.join_refused(attempt, ApiKey::JoinGroup, code), JoinReaction::Stop));
+            assert!(membership.committer().is_err());
+            assert_eq!(membership.identity_in(stay), None);
+            assert!(matches!(membership.step(&holding(&two()), &topics(), now), Some(Step::Lose)));
+            membership.let_go();
+            let Some(Step::Join(_)) = membership.step(&nothing(), &topics(), now) else { panic!() };
+            assert!(membership.possessions().held.is_empty());
+        }
     }
 }

@@ -5,17 +5,18 @@
 
 use std::time::{Duration, Instant};
 
-use super::classic::Identity;
-use super::{Answered, Commit, Group, Work};
+use super::membership::{Beat, Identity};
+use super::{Answered, Commit, Group, Work, modern};
 use crate::clock::{Backoff, Deadline};
+use crate::kafka::config::GroupProtocol;
 use crate::kafka::consumer::core::{Core, Shared};
 use crate::kafka::consumer::subscription::TopicPartition;
 use crate::kafka::error::{Error, ErrorKind, Result};
 use crate::kafka::net::{Closer, Connection};
 use crate::kafka::protocol::messages::{
-    FindCoordinatorRequest, HeartbeatRequest, LeaveGroupRequest, MemberIdentity, OffsetCommitRequest,
-    OffsetCommitRequestPartition, OffsetCommitRequestTopic, OffsetFetchRequest, OffsetFetchRequestGroup,
-    OffsetFetchRequestTopic, OffsetFetchRequestTopics, OffsetFetchResponse,
+    ConsumerGroupHeartbeatRequest, FindCoordinatorRequest, HeartbeatRequest, LeaveGroupRequest, MemberIdentity,
+    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic, OffsetFetchRequest,
+    OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics, OffsetFetchResponse,
 };
 use crate::kafka::protocol::{ApiKey, ErrorCode, Request};
 
@@ -80,15 +81,16 @@ impl Link<'_> {
                 Ok(()) => return,
                 Err(error) => Err((None, error)),
             },
-            Work::Heartbeat(identity) => self.heartbeat(&identity).map_err(|error| (None, error)),
-            Work::Commit(commit) => {
-                let request = self.commit_request(&commit);
+            Work::Heartbeat(beat) => self.heartbeat(beat).map_err(|error| (None, error)),
+            Work::Commit(commit, identity) => {
+                let request = self.commit_request(&commit, &identity);
                 match self.call(|_| request) {
                     Ok(response) => {
                         self.obey(response.throttle_time_ms);
-                        Ok(self.group(|group| group.commit_answered(commit, &response)))
+                        let now = Instant::now();
+                        Ok(self.group(|group| group.commit_answered(commit, &identity, &response, now)))
                     }
-                    Err(error) => Err((Some(Work::Commit(commit)), error)),
+                    Err(error) => Err((Some(Work::Commit(commit, identity)), error)),
                 }
             }
             Work::Positions(asked) => self.positions(&asked).map_err(|error| (None, error)),
@@ -104,6 +106,10 @@ impl Link<'_> {
             Err((undone, error)) => self.fail(undone, error),
         }
         self.shared.app.notify_all();
+    }
+
+    fn group_id(&self) -> String {
+        self.shared.settings.group_id.clone().unwrap_or_default()
     }
 
     /// Works on the group under the lock.
@@ -157,8 +163,7 @@ impl Link<'_> {
     fn refuse(&self, error: Error) {
         let mut core = self.shared.lock();
         if let Some(group) = &mut core.group {
-            group.refused(&error);
-            group.postpone(Instant::now() + REFUSED_RETRY);
+            group.refused(&error, Instant::now() + REFUSED_RETRY);
         }
         core.errors.push_back(error);
     }
@@ -192,7 +197,7 @@ impl Link<'_> {
         // The closer reaches the newest connection only.
         self.connection = None;
         let deadline = self.deadline();
-        let group = self.shared.settings.group_id.clone().unwrap_or_default();
+        let group = self.group_id();
         let mut connection = self.shared.cluster.connect_any(self.closer, deadline)?;
         let version = connection.versions().negotiate::<FindCoordinatorRequest>()?;
         let request = if version < 4 {
@@ -220,20 +225,38 @@ impl Link<'_> {
         Ok(())
     }
 
-    fn heartbeat(&mut self, identity: &Identity) -> Result<Answered> {
+    fn heartbeat(&mut self, beat: Beat) -> Result<Answered> {
+        let identity = match beat {
+            Beat::Classic(identity) => identity,
+            Beat::Modern { request, stay } => {
+                let mut served = true;
+                let response = self.call(|connection| {
+                    served = connection.versions().negotiate::<ConsumerGroupHeartbeatRequest>().is_ok();
+                    *request
+                });
+                if !served {
+                    return Ok(Answered::Refused(modern::unserved(&self.group_id())));
+                }
+                let response = response?;
+                self.obey(response.throttle_time_ms);
+                let now = Instant::now();
+                return Ok(self.group(|group| group.modern_heartbeat_answered(stay, &response, now)));
+            }
+        };
         let settings = &self.shared.settings;
         let request = HeartbeatRequest {
-            group_id: settings.group_id.clone().unwrap_or_default(),
+            group_id: self.group_id(),
             generation_id: identity.generation,
             member_id: identity.member_id.clone(),
             group_instance_id: settings.group_instance_id.clone(),
         };
         let response = self.call(|_| request)?;
         self.obey(response.throttle_time_ms);
-        Ok(self.group(|group| group.heartbeat_answered(identity, response.error_code)))
+        let now = Instant::now();
+        Ok(self.group(|group| group.heartbeat_answered(&identity, response.error_code, now)))
     }
 
-    fn commit_request(&self, commit: &Commit) -> OffsetCommitRequest {
+    fn commit_request(&self, commit: &Commit, identity: &Identity) -> OffsetCommitRequest {
         let settings = &self.shared.settings;
         let mut topics: Vec<OffsetCommitRequestTopic> = Vec::new();
         for (partition, committed) in &commit.offsets {
@@ -253,9 +276,9 @@ impl Link<'_> {
             }
         }
         OffsetCommitRequest {
-            group_id: settings.group_id.clone().unwrap_or_default(),
-            generation_id_or_member_epoch: commit.identity.generation,
-            member_id: commit.identity.member_id.clone(),
+            group_id: self.group_id(),
+            generation_id_or_member_epoch: identity.generation,
+            member_id: identity.member_id.clone(),
             group_instance_id: settings.group_instance_id.clone(),
             topics,
             ..Default::default()
@@ -280,7 +303,7 @@ impl Link<'_> {
         &mut self,
         partitions: impl Iterator<Item = &'p TopicPartition>,
     ) -> Result<OffsetFetchResponse> {
-        let group_id = self.shared.settings.group_id.clone().unwrap_or_default();
+        let group_id = self.group_id();
         let mut topics: Vec<(String, Vec<i32>)> = Vec::new();
         for partition in partitions {
             match topics.iter_mut().find(|(name, _)| **name == *partition.topic) {
@@ -311,15 +334,19 @@ impl Link<'_> {
 
     fn leave(&mut self, identity: &Identity) -> Result<Answered> {
         let settings = &self.shared.settings;
-        let member = MemberIdentity {
-            member_id: identity.member_id.clone(),
-            group_instance_id: settings.group_instance_id.clone(),
-            reason: Some("the consumer is being closed, unsubscribed or is too slow to poll".to_owned()),
+        let code = if settings.group_protocol == GroupProtocol::Consumer {
+            let request = ConsumerGroupHeartbeatRequest {
+                group_id: self.group_id(),
+                member_id: identity.member_id.clone(),
+                member_epoch: identity.generation,
+                instance_id: settings.group_instance_id.clone(),
+                ..Default::default()
+            };
+            self.call(|_| request)?.error_code
+        } else {
+            self.leave_classic(identity)?
         };
-        let group_id = settings.group_id.clone().unwrap_or_default();
-        let request = LeaveGroupRequest { group_id, members: vec![member], ..Default::default() };
-        let response = self.call(|_| request)?;
-        Ok(self.group(|group| match response.error_code {
+        Ok(self.group(|group| match code {
             ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_NOT_AVAILABLE => Answered::FindCoordinator,
             ErrorCode::COORDINATOR_LOAD_IN_PROGRESS => Answered::Later,
             code => {
@@ -330,6 +357,18 @@ impl Link<'_> {
                 Answered::Done
             }
         }))
+    }
+
+    fn leave_classic(&mut self, identity: &Identity) -> Result<ErrorCode> {
+        let settings = &self.shared.settings;
+        let member = MemberIdentity {
+            member_id: identity.member_id.clone(),
+            group_instance_id: settings.group_instance_id.clone(),
+            reason: Some("the consumer is being closed, unsubscribed or is too slow to poll".to_owned()),
+        };
+        let group_id = self.group_id();
+        let request = LeaveGroupRequest { group_id, members: vec![member], ..Default::default() };
+        Ok(self.call(|_| request)?.error_code)
     }
 
     /// A broker that wants to be left alone for a while is.

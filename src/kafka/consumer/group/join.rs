@@ -6,10 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use super::classic::{Attempt, Identity, JoinReaction};
+use super::Order;
+use super::classic::{Classic, JoinReaction, Possessions};
+use super::membership::{Attempt, Identity};
 use crate::clock::{Backoff, Deadline};
 use crate::kafka::consumer::assignor::{Member, assignor};
-use crate::kafka::consumer::core::Shared;
+use crate::kafka::consumer::core::{Core, Shared};
 use crate::kafka::consumer::subscription::{Listed, Subscription, TopicPartition};
 use crate::kafka::error::{Error, ErrorKind, Result};
 use crate::kafka::net::{Closer, Connection};
@@ -30,20 +32,20 @@ const METADATA_WAIT: Duration = Duration::from_secs(5);
 pub(in crate::kafka::consumer) fn run(shared: &Shared, closer: &Closer) {
     let client = &shared.settings.client;
     loop {
-        let attempt = {
+        let Order { attempt, possessions } = {
             let mut core = shared.lock();
             loop {
                 if core.closed {
                     return;
                 }
                 match core.group.as_mut().and_then(|group| group.order.take()) {
-                    Some(attempt) => break attempt,
+                    Some(order) => break order,
                     None => core = shared.sleep(&shared.join, core, None),
                 }
             }
         };
         let backoff = Backoff::new(client.retry_backoff, client.retry_backoff_max);
-        Join { shared, closer, attempt, connection: None, backoff }.run();
+        Join { shared, closer, attempt, possessions, connection: None, backoff }.run();
     }
 }
 
@@ -51,6 +53,7 @@ struct Join<'a> {
     shared: &'a Shared,
     closer: &'a Closer,
     attempt: Attempt,
+    possessions: Possessions,
     /// To the coordinator; gone with its end.
     connection: Option<(i32, Connection)>,
     backoff: Backoff,
@@ -99,10 +102,13 @@ impl Join<'_> {
             if core.closed {
                 return None;
             }
-            let group = core.group.as_ref().filter(|group| group.membership.is_joining(self.attempt))?;
-            let Subscription::Topics(topics) = &core.subscription else { return None };
-            if let Some(node) = group.coordinator {
-                return Some((node, group.membership.identity().clone(), topics.clone()));
+            let Core { group, subscription, .. } = &mut *core;
+            let group = group.as_mut()?;
+            let node = group.coordinator;
+            let member = group.membership.classic().filter(|member| member.is_joining(self.attempt))?;
+            let Subscription::Topics(topics) = subscription else { return None };
+            if let Some(node) = node {
+                return Some((node, member.identity().clone(), topics.clone()));
             }
             core = self.shared.sleep(&self.shared.join, core, None);
         }
@@ -129,10 +135,9 @@ impl Join<'_> {
             let assignor = assignor(*kind);
             let subscription = ConsumerProtocolSubscription {
                 topics: topics.iter().cloned().collect(),
-                user_data: assignor.user_data(topics),
-                // The eager protocol lets go of everything before it joins.
-                owned_partitions: Vec::new(),
-                generation_id: identity.generation,
+                user_data: assignor.user_data(topics, &self.possessions.last, self.possessions.generation),
+                owned_partitions: by_topic(&self.possessions.held),
+                generation_id: self.possessions.generation,
                 rack_id: settings.client.client_rack.clone(),
             };
             let version = ConsumerProtocolSubscription::VERSIONS.max;
@@ -200,10 +205,18 @@ impl Join<'_> {
     ) -> Result<(Vec<SyncGroupRequestAssignment>, BTreeMap<String, i32>)> {
         let mut members = Vec::new();
         for member in &joined.members {
+            // One that cannot be read is a member all the same, and the others need not suffer for it.
+            let subscription = ConsumerProtocolSubscription::from_bytes(&member.metadata).unwrap_or_else(|error| {
+                let (group, id) = (self.group(), member.member_id.escape_debug());
+                log::warn!(
+                    "group {group}: nothing is assigned to member {id}, whose subscription cannot be read: {error}"
+                );
+                ConsumerProtocolSubscription::default()
+            });
             members.push(Member {
                 id: member.member_id.clone(),
                 instance_id: member.group_instance_id.clone(),
-                subscription: ConsumerProtocolSubscription::from_bytes(&member.metadata)?,
+                subscription,
             });
         }
         let topics: BTreeSet<&str> =
@@ -264,6 +277,10 @@ impl Join<'_> {
                 }
                 true
             }
+            Some(JoinReaction::Stop) => {
+                self.shared.app.notify_all();
+                false
+            }
             Some(JoinReaction::Later) => {
                 self.pause();
                 true
@@ -284,8 +301,9 @@ impl Join<'_> {
     fn give_up(&self, error: Error) {
         let retry_at = Instant::now() + self.shared.settings.client.retry_backoff_max;
         let mut core = self.shared.lock();
-        if let Some(group) = core.group.as_mut().filter(|group| group.membership.is_joining(self.attempt)) {
-            group.membership.join_failed(self.attempt, retry_at);
+        let member = core.group.as_mut().and_then(|group| group.membership.classic());
+        if let Some(member) = member.filter(|member| member.is_joining(self.attempt)) {
+            member.join_failed(self.attempt, retry_at);
             core.errors.push_back(error);
         }
         drop(core);
@@ -295,11 +313,10 @@ impl Join<'_> {
     /// Has the coordinator looked up again, unless that has happened already.
     fn lose_coordinator(&self, node: i32) {
         let mut core = self.shared.lock();
-        let concerns = |group: &&mut super::Group| {
-            // An attempt that was broken off says nothing about the coordinator.
-            group.coordinator == Some(node) && group.membership.is_joining(self.attempt)
-        };
-        if let Some(group) = core.group.as_mut().filter(concerns) {
+        // An attempt that was broken off says nothing about the coordinator.
+        if self.is_wanted(&mut core)
+            && let Some(group) = core.group.as_mut().filter(|group| group.coordinator == Some(node))
+        {
             group.coordinator_lost(None, None, Instant::now());
         }
         drop(core);
@@ -310,21 +327,37 @@ impl Join<'_> {
     fn pause(&mut self) {
         let until = Instant::now() + self.backoff.failed();
         let mut core = self.shared.lock();
-        while Instant::now() < until
-            && !core.closed
-            && core.group.as_ref().is_some_and(|group| group.membership.is_joining(self.attempt))
-        {
+        while Instant::now() < until && !core.closed && self.is_wanted(&mut core) {
             core = self.shared.sleep(&self.shared.join, core, Some(until));
         }
     }
 
-    fn membership<T>(&self, change: impl FnOnce(&mut super::Membership) -> T) -> Option<T> {
-        self.shared.lock().group.as_mut().map(|group| change(&mut group.membership))
+    fn is_wanted(&self, core: &mut Core) -> bool {
+        let member = core.group.as_mut().and_then(|group| group.membership.classic());
+        member.is_some_and(|member| member.is_joining(self.attempt))
+    }
+
+    fn membership<T>(&self, change: impl FnOnce(&mut Classic) -> T) -> Option<T> {
+        self.shared.lock().group.as_mut().and_then(|group| group.membership.classic()).map(change)
     }
 }
 
 fn millis(duration: Duration) -> i32 {
     i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
+}
+
+fn by_topic(partitions: &[TopicPartition]) -> Vec<ConsumerProtocolTopicPartition> {
+    let mut topics: Vec<ConsumerProtocolTopicPartition> = Vec::new();
+    for held in partitions {
+        match topics.last_mut().filter(|topic| *topic.topic == *held.topic) {
+            Some(topic) => topic.partitions.push(held.partition),
+            None => topics.push(ConsumerProtocolTopicPartition {
+                topic: held.topic.to_string(),
+                partitions: vec![held.partition],
+            }),
+        }
+    }
+    topics
 }
 
 /// The partitions of an assignment, in order and each once. What makes no sense is left out.

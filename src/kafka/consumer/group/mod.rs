@@ -13,13 +13,16 @@ use super::subscription::{Assignment, Epoch, TopicPartition};
 use crate::clock::Deadline;
 use crate::kafka::config::{ConsumerSettings, OffsetReset};
 use crate::kafka::error::{Error, Result};
-use crate::kafka::protocol::messages::{OffsetCommitResponse, OffsetFetchResponse};
+use crate::kafka::protocol::messages::{ConsumerGroupHeartbeatResponse, OffsetCommitResponse, OffsetFetchResponse};
 use crate::kafka::protocol::{ApiKey, ErrorCode};
-use classic::{Attempt, Identity, Membership, Reaction};
+use classic::Possessions;
+use membership::{Attempt, Beat, Identity, Membership, Reaction, Stay};
 
 pub(super) mod classic;
 pub(super) mod coordinator;
 pub(super) mod join;
+pub(super) mod membership;
+mod modern;
 
 /// Called with the outcome of an asynchronous commit.
 pub(super) type Callback = Box<dyn FnOnce(Result<()>) + Send>;
@@ -30,7 +33,7 @@ pub(super) struct Ticket(u64);
 
 /// Offsets on their way to the coordinator.
 pub(super) struct Commit {
-    identity: Identity,
+    stay: Stay,
     offsets: BTreeMap<TopicPartition, Committed>,
     /// Of the application's calls that wait for it.
     tickets: Vec<Ticket>,
@@ -54,11 +57,19 @@ struct Leaving {
     until: Instant,
 }
 
+/// What the join thread is told.
+#[derive(Clone, Debug)]
+pub(super) struct Order {
+    pub attempt: Attempt,
+    pub possessions: Possessions,
+}
+
 /// What the coordinator thread does next.
 pub(super) enum Work {
     FindCoordinator,
-    Heartbeat(Identity),
-    Commit(Commit),
+    Heartbeat(Beat),
+    /// As whoever the member is now.
+    Commit(Commit, Identity),
     /// The committed offsets of partitions that were just assigned.
     Positions(Vec<(TopicPartition, Epoch)>),
     Lookup(Lookup),
@@ -69,12 +80,11 @@ pub(super) enum Work {
 
 pub(super) struct Group {
     pub id: String,
-    pub instance_id: Option<String>,
     pub membership: Membership,
     /// The node that coordinates the group, as far as known.
     pub coordinator: Option<i32>,
     /// What the join thread is to work on.
-    pub order: Option<Attempt>,
+    pub order: Option<Order>,
     session_timeout: Duration,
     commits: VecDeque<Commit>,
     lookups: VecDeque<Lookup>,
@@ -98,7 +108,6 @@ impl Group {
     pub fn new(id: &str, settings: &ConsumerSettings, now: Instant) -> Self {
         Self {
             id: id.to_owned(),
-            instance_id: settings.group_instance_id.clone(),
             membership: Membership::new(id, settings, now),
             coordinator: None,
             order: None,
@@ -125,10 +134,10 @@ impl Group {
 
     /// Queues a commit that the application waits for.
     pub fn commit(&mut self, offsets: Vec<(TopicPartition, Committed)>, until: Deadline) -> Result<Ticket> {
-        let identity = self.membership.committer()?;
+        let stay = self.membership.committer()?;
         let ticket = self.ticket();
         self.commits.push_back(Commit {
-            identity,
+            stay,
             offsets: offsets.into_iter().collect(),
             tickets: vec![ticket],
             callbacks: Vec::new(),
@@ -145,12 +154,12 @@ impl Group {
         until: Deadline,
         callback: Option<Callback>,
     ) {
-        let (identity, refusal) = match self.membership.committer() {
-            Ok(identity) => (identity, None),
-            Err(error) => (Identity::none(), Some(error)),
+        let (stay, refusal) = match self.membership.committer() {
+            Ok(stay) => (stay, None),
+            Err(error) => (Stay::Apart, Some(error)),
         };
         let commit = Commit {
-            identity,
+            stay,
             offsets: offsets.into_iter().collect(),
             tickets: Vec::new(),
             callbacks: callback.into_iter().collect(),
@@ -163,7 +172,7 @@ impl Group {
         if commit.offsets.is_empty() {
             return self.settle(commit, Ok(()));
         }
-        match self.commits.back_mut().filter(|last| last.tickets.is_empty() && last.identity == commit.identity) {
+        match self.commits.back_mut().filter(|last| last.tickets.is_empty() && last.stay == commit.stay) {
             Some(last) => {
                 last.offsets.extend(commit.offsets);
                 last.callbacks.extend(commit.callbacks);
@@ -208,10 +217,9 @@ impl Group {
         self.lookups.retain(|lookup| lookup.ticket != ticket);
     }
 
-    /// Tells the coordinator, behind what is queued, that this member is gone. A static member only goes by its
-    /// session running out (KIP-345).
+    /// Tells the coordinator, behind what is queued, that this member is gone.
     pub fn leave(&mut self, left: Option<Identity>, now: Instant) {
-        if let Some(identity) = left.filter(|_| self.instance_id.is_none()) {
+        if let Some(identity) = left {
             self.leavings.push_back(Leaving { identity, until: now + self.session_timeout });
         }
     }
@@ -256,9 +264,17 @@ impl Group {
         if patient.is_some() {
             return self.sleep([patient, self.membership.next_due()]);
         }
-        if let Some(commit) = self.commits.pop_front() {
-            self.committing = true;
-            return Work::Commit(commit);
+        while let Some(commit) = self.commits.pop_front() {
+            match self.membership.identity_in(commit.stay) {
+                Some(identity) => {
+                    self.committing = true;
+                    return Work::Commit(commit, identity);
+                }
+                None => {
+                    let error = commit_too_late(&self.id, ErrorCode::ILLEGAL_GENERATION);
+                    self.settle(commit, Err(error));
+                }
+            }
         }
         if !awaiting.is_empty() {
             return Work::Positions(awaiting);
@@ -313,7 +329,7 @@ impl Group {
         self.postpone(retry_at);
         self.membership.heartbeat_failed(retry_at);
         match undone {
-            Some(Work::Commit(mut commit)) => {
+            Some(Work::Commit(mut commit, _)) => {
                 self.committing = false;
                 commit.obstacle = error.cloned().or(commit.obstacle);
                 self.commits.push_front(commit);
@@ -328,8 +344,12 @@ impl Group {
         self.not_before = Some(self.not_before.map_or(until, |moment| moment.max(until)));
     }
 
-    /// The group cannot be used. Everything that waits is told so.
-    pub fn refused(&mut self, error: &Error) {
+    /// The group cannot be used before `retry_at`. Everything that waits is told so.
+    pub fn refused(&mut self, error: &Error, retry_at: Instant) {
+        if let Some(member) = self.membership.modern() {
+            member.refused(retry_at);
+        }
+        self.postpone(retry_at);
         for commit in std::mem::take(&mut self.commits) {
             self.settle(commit, Err(error.clone()));
         }
@@ -340,9 +360,10 @@ impl Group {
         self.news = true;
     }
 
-    /// A heartbeat was answered.
-    pub fn heartbeat_answered(&mut self, sent: &Identity, code: ErrorCode) -> Answered {
-        match self.membership.heard(sent, code) {
+    /// A heartbeat of the classic protocol was answered.
+    pub fn heartbeat_answered(&mut self, sent: &Identity, code: ErrorCode, now: Instant) -> Answered {
+        let Some(member) = self.membership.classic() else { return Answered::Done };
+        match member.heard(sent, code, now) {
             Reaction::FindCoordinator => Answered::FindCoordinator,
             Reaction::Wake => {
                 self.news = true;
@@ -355,6 +376,26 @@ impl Group {
         }
     }
 
+    /// A heartbeat of the consumer protocol was answered.
+    pub fn modern_heartbeat_answered(
+        &mut self,
+        stay: Stay,
+        response: &ConsumerGroupHeartbeatResponse,
+        now: Instant,
+    ) -> Answered {
+        let Some(member) = self.membership.modern() else { return Answered::Done };
+        match member.heard(stay, response, now) {
+            Ok(Reaction::FindCoordinator) => Answered::FindCoordinator,
+            Ok(Reaction::Wake) => {
+                self.news = true;
+                Answered::Done
+            }
+            Ok(Reaction::Nothing) if response.error_code.is_retriable() => Answered::Later,
+            Ok(Reaction::Nothing) => Answered::Done,
+            Err(error) => Answered::Refused(error),
+        }
+    }
+
     /// The coordinator left.
     pub fn left(&mut self, identity: &Identity) {
         self.leavings.retain(|leaving| leaving.identity != *identity);
@@ -362,7 +403,13 @@ impl Group {
     }
 
     /// A commit was answered, partition by partition. What may succeed later goes back to the front of the queue.
-    pub fn commit_answered(&mut self, mut commit: Commit, response: &OffsetCommitResponse) -> Answered {
+    pub fn commit_answered(
+        &mut self,
+        mut commit: Commit,
+        sent: &Identity,
+        response: &OffsetCommitResponse,
+        now: Instant,
+    ) -> Answered {
         self.committing = false;
         let mut answer = Answered::Done;
         for (partition, code) in commit_codes(response) {
@@ -373,7 +420,18 @@ impl Group {
                     commit.offsets.remove(&partition);
                 }
                 code if is_about_membership(code) => {
-                    self.membership.heard(&commit.identity, code);
+                    self.membership.commit_refused(sent, code, now);
+                    // A rebalance that takes nothing away only changes the generation. The commit may go again as
+                    // whoever this member is by then.
+                    let lasting = self.membership.outlasts_rebalances() && commit.stay != Stay::Apart;
+                    if lasting && code != ErrorCode::UNKNOWN_MEMBER_ID && code != ErrorCode::FENCED_INSTANCE_ID {
+                        let again = self.membership.identity_in(commit.stay).is_some();
+                        if again {
+                            commit.obstacle = Some(commit_too_late(&self.id, code));
+                            self.commits.push_front(commit);
+                            return Answered::Later;
+                        }
+                    }
                     let error = commit_too_late(&self.id, code);
                     self.settle(commit, Err(error));
                     return Answered::Done;
@@ -502,6 +560,8 @@ fn is_about_membership(code: ErrorCode) -> bool {
             | ErrorCode::ILLEGAL_GENERATION
             | ErrorCode::FENCED_INSTANCE_ID
             | ErrorCode::REBALANCE_IN_PROGRESS
+            | ErrorCode::STALE_MEMBER_EPOCH
+            | ErrorCode::FENCED_MEMBER_EPOCH
     )
 }
 

@@ -1,5 +1,5 @@
 use super::super::offsets::LogEnd;
-use super::classic::Step;
+use super::membership::Step;
 use super::*;
 use crate::kafka::config::Config;
 use crate::kafka::error::ErrorKind;
@@ -22,15 +22,38 @@ fn settings(extra: &[(&str, &str)]) -> ConsumerSettings {
 
 /// A member of generation 1 that holds t-0 and t-1, with a known coordinator.
 fn member(now: Instant) -> Group {
-    let mut group = Group::new("g", &settings(&[]), now);
+    join(Group::new("g", &settings(&[]), now), now)
+}
+
+fn join(mut group: Group, now: Instant) -> Group {
     group.membership.polling(true, now);
-    group.membership.subscribe();
-    let Some(Step::Join(attempt)) = group.membership.step(false, now) else { panic!() };
-    group.membership.joined(attempt, 1, "m".to_owned(), now);
-    group.membership.synced(attempt, vec![place(0), place(1)], None);
-    assert!(matches!(group.membership.step(false, now), Some(Step::Assign(_))));
+    group.membership.subscribe(&topics(), now);
+    let Some(Step::Join(attempt)) = group.membership.step(&nothing(), &topics(), |_| None, now) else { panic!() };
+    let member = group.membership.classic().unwrap();
+    member.joined(attempt, 1, "m".to_owned(), now);
+    member.synced(attempt, vec![place(0), place(1)], None);
+    assert!(matches!(group.membership.step(&nothing(), &topics(), |_| None, now), Some(Step::Assign(_))));
     group.coordinator_is(7);
     group
+}
+
+fn topics() -> BTreeSet<String> {
+    ["t".to_owned()].into()
+}
+
+fn nothing() -> Assignment {
+    Assignment::new(1)
+}
+
+fn holding() -> Assignment {
+    let mut held = nothing();
+    held.add(place(0), Position::Committed);
+    held
+}
+
+/// Whom the commits of [`member`] name.
+fn sent() -> Identity {
+    Identity { generation: 1, member_id: "m".to_owned() }
 }
 
 fn place(partition: i32) -> TopicPartition {
@@ -49,7 +72,7 @@ fn in_a_minute(now: Instant) -> Deadline {
 
 fn next_commit(group: &mut Group, now: Instant) -> Commit {
     match group.next(Vec::new(), now) {
-        Work::Commit(commit) => commit,
+        Work::Commit(commit, _) => commit,
         _ => panic!("no commit"),
     }
 }
@@ -80,7 +103,7 @@ fn a_heartbeat_comes_before_everything_else_and_a_throttled_group_still_beats() 
     assert!(matches!(group.next(Vec::new(), now + SECOND * 4), Work::Heartbeat(_)));
     assert!(matches!(group.next(Vec::new(), now + SECOND * 5), Work::Sleep(Some(_))));
     assert!(matches!(group.next(Vec::new(), now + SECOND * 9), Work::Heartbeat(_)));
-    assert!(matches!(group.next(Vec::new(), now + SECOND * 9), Work::Commit(_)));
+    assert!(matches!(group.next(Vec::new(), now + SECOND * 9), Work::Commit(..)));
 }
 
 #[test]
@@ -100,17 +123,17 @@ fn commits_leave_in_order_and_waiting_asynchronous_ones_become_one() {
     group.commit_async(offsets(&[(0, 5)]), in_a_minute(now), None);
     assert!(!group.is_quiet());
 
-    group.commit_answered(first, &codes(&[(0, ErrorCode::NONE), (1, ErrorCode::NONE)]));
+    group.commit_answered(first, &sent(), &codes(&[(0, ErrorCode::NONE), (1, ErrorCode::NONE)]), now);
     let merged = next_commit(&mut group, now);
     assert_eq!(merged.offsets, offsets(&[(0, 3), (1, 2)]).into_iter().collect());
-    group.commit_answered(merged, &codes(&[(0, ErrorCode::NONE), (1, ErrorCode::NONE)]));
+    group.commit_answered(merged, &sent(), &codes(&[(0, ErrorCode::NONE), (1, ErrorCode::NONE)]), now);
     let awaited = next_commit(&mut group, now);
     assert!(group.commit_answer(ticket).is_none());
-    group.commit_answered(awaited, &codes(&[(0, ErrorCode::NONE)]));
+    group.commit_answered(awaited, &sent(), &codes(&[(0, ErrorCode::NONE)]), now);
     assert!(group.commit_answer(ticket).unwrap().is_ok());
     let last = next_commit(&mut group, now);
     assert_eq!(last.offsets, offsets(&[(0, 5)]).into_iter().collect());
-    group.commit_answered(last, &codes(&[(0, ErrorCode::NONE)]));
+    group.commit_answered(last, &sent(), &codes(&[(0, ErrorCode::NONE)]), now);
     assert!(group.is_quiet());
 
     for (callback, outcome) in group.settled() {
@@ -126,13 +149,17 @@ fn a_passing_refusal_is_tried_again_for_what_is_left_and_before_later_commits() 
     let ticket = group.commit(offsets(&[(0, 5), (1, 6)]), in_a_minute(now)).unwrap();
     let commit = next_commit(&mut group, now);
     group.commit(offsets(&[(0, 9)]), in_a_minute(now)).unwrap();
-    let answer =
-        group.commit_answered(commit, &codes(&[(0, ErrorCode::NONE), (1, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS)]));
+    let answer = group.commit_answered(
+        commit,
+        &sent(),
+        &codes(&[(0, ErrorCode::NONE), (1, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS)]),
+        now,
+    );
     assert!(matches!(answer, Answered::Later));
     let again = next_commit(&mut group, now);
     assert_eq!(again.offsets, offsets(&[(1, 6)]).into_iter().collect());
 
-    let answer = group.commit_answered(again, &codes(&[(1, ErrorCode::NOT_COORDINATOR)]));
+    let answer = group.commit_answered(again, &sent(), &codes(&[(1, ErrorCode::NOT_COORDINATOR)]), now);
     assert!(matches!(answer, Answered::FindCoordinator));
     group.coordinator_lost(None, None, now + SECOND);
     assert!(sleeps(&group.next(Vec::new(), now)));
@@ -140,7 +167,7 @@ fn a_passing_refusal_is_tried_again_for_what_is_left_and_before_later_commits() 
     group.coordinator_is(8);
     assert!(matches!(group.next(Vec::new(), now + SECOND), Work::Heartbeat(_)), "the new coordinator hears of us");
     let again = next_commit(&mut group, now + SECOND);
-    group.commit_answered(again, &codes(&[(1, ErrorCode::NONE)]));
+    group.commit_answered(again, &sent(), &codes(&[(1, ErrorCode::NONE)]), now);
     assert!(group.commit_answer(ticket).unwrap().is_ok());
 }
 
@@ -151,7 +178,7 @@ fn a_commit_ends_with_its_deadline_and_the_last_obstacle() {
     let ticket = group.commit(offsets(&[(0, 5)]), in_a_minute(now)).unwrap();
     let commit = next_commit(&mut group, now);
     let lost = Error::new(ErrorKind::Disconnected, "connection lost");
-    group.coordinator_lost(Some(Work::Commit(commit)), Some(&lost), now + SECOND);
+    group.coordinator_lost(Some(Work::Commit(commit, sent())), Some(&lost), now + SECOND);
     assert!(group.commit_answer(ticket).is_none());
     group.next(Vec::new(), now + SECOND * 60);
     let error = group.commit_answer(ticket).unwrap().unwrap_err();
@@ -167,13 +194,13 @@ fn a_commit_of_a_past_generation_fails_clearly_and_counts_as_news_of_the_group()
         let mut group = member(now);
         let ticket = group.commit(offsets(&[(0, 5)]), in_a_minute(now)).unwrap();
         let commit = next_commit(&mut group, now);
-        group.commit_answered(commit, &codes(&[(0, code)]));
+        group.commit_answered(commit, &sent(), &codes(&[(0, code)]), now);
         let error = group.commit_answer(ticket).unwrap().unwrap_err();
         assert_eq!(error.code(), Some(code));
         assert!(error.to_string().contains("cannot commit"), "{error}");
-        let step = group.membership.step(true, now);
+        let step = group.membership.step(&holding(), &topics(), |_| None, now);
         let revokes = code == ErrorCode::REBALANCE_IN_PROGRESS;
-        assert!(if revokes { matches!(step, Some(Step::Revoke)) } else { matches!(step, Some(Step::Lose)) });
+        assert!(if revokes { matches!(step, Some(Step::Revoke(_))) } else { matches!(step, Some(Step::Lose)) });
     }
 }
 
@@ -184,7 +211,7 @@ fn an_answer_nobody_waits_for_any_more_is_not_kept() {
     let ticket = group.commit(offsets(&[(0, 5)]), in_a_minute(now)).unwrap();
     let commit = next_commit(&mut group, now);
     group.forget_commit(ticket);
-    group.commit_answered(commit, &codes(&[(0, ErrorCode::NONE)]));
+    group.commit_answered(commit, &sent(), &codes(&[(0, ErrorCode::NONE)]), now);
     assert!(group.commit_answers.is_empty());
 }
 
@@ -194,7 +221,7 @@ fn an_answer_that_leaves_a_partition_out_is_no_success() {
     let mut group = member(now);
     let ticket = group.commit(offsets(&[(0, 5), (1, 5)]), in_a_minute(now)).unwrap();
     let commit = next_commit(&mut group, now);
-    group.commit_answered(commit, &codes(&[(0, ErrorCode::NONE)]));
+    group.commit_answered(commit, &sent(), &codes(&[(0, ErrorCode::NONE)]), now);
     assert_eq!(group.commit_answer(ticket).unwrap().unwrap_err().kind(), ErrorKind::Protocol);
 }
 
@@ -205,7 +232,7 @@ fn a_refused_right_fails_everything_that_waits() {
     let ticket = group.commit(offsets(&[(0, 5)]), in_a_minute(now)).unwrap();
     let question = group.look_up(vec![place(0)]);
     let error = Error::broker_code(ApiKey::FindCoordinator, ErrorCode::GROUP_AUTHORIZATION_FAILED, None);
-    group.refused(&error);
+    group.refused(&error, now);
     assert_eq!(group.commit_answer(ticket).unwrap().unwrap_err().kind(), ErrorKind::Refused);
     assert_eq!(group.lookup_answer(question).unwrap().unwrap_err().kind(), ErrorKind::Refused);
 }
@@ -223,15 +250,15 @@ fn a_heartbeat_answered_for_a_generation_that_is_over_is_no_refusal() {
     for code in codes {
         let now = Instant::now();
         let mut group = member(now);
-        let Work::Heartbeat(sent) = group.next(Vec::new(), now + SECOND * 2) else { panic!() };
-        group.membership.subscribe();
-        assert!(matches!(group.membership.step(false, now), Some(Step::Join(_))));
-        assert!(matches!(group.heartbeat_answered(&sent, code), Answered::Done), "{code}");
+        let Work::Heartbeat(Beat::Classic(sent)) = group.next(Vec::new(), now + SECOND * 2) else { panic!() };
+        group.membership.subscribe(&topics(), now);
+        assert!(matches!(group.membership.step(&nothing(), &topics(), |_| None, now), Some(Step::Join(_))));
+        assert!(matches!(group.heartbeat_answered(&sent, code, now), Answered::Done), "{code}");
     }
     let now = Instant::now();
     let mut group = member(now);
-    let Work::Heartbeat(sent) = group.next(Vec::new(), now + SECOND * 2) else { panic!() };
-    let refused = group.heartbeat_answered(&sent, ErrorCode::GROUP_AUTHORIZATION_FAILED);
+    let Work::Heartbeat(Beat::Classic(sent)) = group.next(Vec::new(), now + SECOND * 2) else { panic!() };
+    let refused = group.heartbeat_answered(&sent, ErrorCode::GROUP_AUTHORIZATION_FAILED, now);
     assert!(matches!(refused, Answered::Refused(_)));
 }
 
@@ -243,7 +270,7 @@ fn leaving_comes_after_the_commits_and_is_given_up_once_the_session_is_over() {
     let left = group.membership.leave();
     group.leave(left, now);
     let commit = next_commit(&mut group, now);
-    group.commit_answered(commit, &codes(&[(0, ErrorCode::NONE)]));
+    group.commit_answered(commit, &sent(), &codes(&[(0, ErrorCode::NONE)]), now);
     let Work::Leave(identity) = group.next(Vec::new(), now) else { panic!() };
     assert_eq!(identity.member_id, "m");
     assert!(!group.is_quiet());
@@ -262,8 +289,9 @@ fn leaving_comes_after_the_commits_and_is_given_up_once_the_session_is_over() {
 #[test]
 fn a_static_member_does_not_tell_that_it_leaves() {
     let now = Instant::now();
-    let mut group = Group::new("g", &settings(&[("group.instance.id", "i")]), now);
-    group.leave(Some(Identity { generation: 1, member_id: "m".to_owned() }), now);
+    let mut group = join(Group::new("g", &settings(&[("group.instance.id", "i")]), now), now);
+    let left = group.membership.leave();
+    group.leave(left, now);
     assert!(group.is_quiet());
 }
 
