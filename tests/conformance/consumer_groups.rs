@@ -12,7 +12,7 @@ use crate::support::{TICK, unique, until};
 use crate::wire::{Topic, Wire};
 
 /// Whether the broker serves such groups; if not, it must refuse them.
-fn served() -> bool {
+pub fn served() -> bool {
     if Wire::any().feature("group.version") >= 1 {
         return true;
     }

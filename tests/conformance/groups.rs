@@ -461,3 +461,55 @@ fn a_group_that_is_behind_the_logs_beginning_goes_on_there() {
     assert_eq!(numbers(&take(&mut consumer, 18)), Vec::from_iter(12..30));
     consumer.close(LONG).unwrap();
 }
+
+/// Members of either protocol.
+fn follow_a_pattern(protocol: &[(&str, &str)]) {
+    let group = unique("pattern");
+    let (first, later, other) = (format!("{group}-a.1"), format!("{group}-b"), format!("not-{group}-c"));
+    kafka().create(&first, 2);
+    kafka().create(&other, 1);
+    let settings = [("group.id", &*group), ("auto.offset.reset", "earliest"), ("metadata.max.age.ms", "300")];
+    let mut consumer = kafka().consumer(&[&settings[..], protocol].concat());
+    let error = consumer.subscribe_pattern("a(").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    consumer.subscribe_pattern(&format!("{group}-.*")).unwrap();
+    share(&mut [&mut consumer], &[2]);
+    kafka().create(&later, 1);
+    write(&later, 0, 0..3);
+    let mut seen = share(&mut [&mut consumer], &[3]);
+    seen.extend(take(&mut consumer, 3 - seen.len()));
+    assert_eq!(numbers(&seen), [0, 1, 2]);
+    consumer.subscribe([&other]).unwrap();
+    until("the topic that does not match", || {
+        poll(&mut consumer);
+        (consumer.assignment() == partitions(&other, 1)).then_some(())
+    });
+    consumer.close(LONG).unwrap();
+}
+
+#[test]
+fn topics_that_match_a_pattern_are_read_also_those_that_come_later() {
+    follow_a_pattern(&[("heartbeat.interval.ms", "200")]);
+}
+
+#[test]
+fn the_same_in_the_consumer_protocol() {
+    if crate::consumer_groups::served() {
+        follow_a_pattern(&[("group.protocol", "consumer")]);
+    }
+}
+
+#[test]
+fn with_auto_commit_what_earlier_polls_returned_is_committed_and_nothing_else() {
+    let (topic, group) = (unique("auto"), unique("auto"));
+    kafka().create(&topic, 1);
+    write(&topic, 0, 0..30);
+    let settings = [("enable.auto.commit", "true"), ("auto.commit.interval.ms", "1"), ("max.poll.records", "10")];
+    let (mut first, _events) = member_with(&group, &[&topic], &settings);
+    assert_eq!(numbers(&take(&mut first, 10)), Vec::from_iter(0..10));
+    assert_eq!(committed(&group, &topic, 1), [None], "the application may still be at it");
+    assert_eq!(numbers(&take(&mut first, 10)), Vec::from_iter(10..20));
+    until("what the first poll returned is committed", || (committed(&group, &topic, 1) == [Some(10)]).then_some(()));
+    first.close(LONG).unwrap();
+    assert_eq!(committed(&group, &topic, 1), [Some(20)], "closing says that all is done");
+}

@@ -10,7 +10,7 @@
 //! is skipped: what a broker's version lacks it must refuse, and say so in ApiVersions. Each test has topics and groups of
 //! its own, so the tests run side by side, also on a Kafka that is in use.
 //!
-//! `produce`, `consume`, `groups` and the first half of `topics` see Kafka as a program does, through the client. The other
+//! `produce`, `consume`, `groups`, `modern` and the first half of `topics` see Kafka as a program does, through the client. The other
 //! files say single requests, with `wire`: in every version that both sides know, and such as no good client says.
 #![cfg(feature = "devbroker")]
 
@@ -24,6 +24,7 @@ mod group_admin;
 mod groups;
 mod idempotence;
 mod lookup;
+mod modern;
 mod offsets;
 mod produce;
 mod support;

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use krs::devbroker::DevBroker;
 use krs::kafka::protocol::ErrorCode;
-use krs::{Consumer, ErrorKind};
+use krs::{Config, Consumer, ErrorKind};
 
-use super::reader::{Progress, Reader, TICK, committed, member, write};
+use super::reader::{Progress, Reader, TICK, committed, member, modern, write};
 use super::support::{
     BREAKS, LONG, PARTITIONS, Settings, all_partitions, config, each, inject, kafka_with, partition, within,
 };
@@ -22,10 +22,19 @@ const APIS: [&str; 7] =
 fn filled() -> DevBroker {
     let broker = kafka_with(|options| {
         options.groups.min_session_timeout = Duration::from_millis(100);
+        options.groups.consumer_heartbeat_interval = Duration::from_millis(10);
+        options.groups.consumer_assignment_interval = Duration::ZERO;
     });
     write(&config(&broker), 0, EACH * PARTITIONS as usize);
     broker
 }
+
+/// A member of the protocol that `settings` name.
+fn member_with(config: Config, settings: &[(&str, &str)]) -> Config {
+    if settings.contains(&CONSUMER) { modern(config).and(settings) } else { member(config).and(settings) }
+}
+
+const CONSUMER: (&str, &str) = ("group.protocol", "consumer");
 
 /// What a fault may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +49,7 @@ enum Cost {
 fn read(fault: &str, settings: &[(&str, &str)], cost: Cost) {
     let broker = filled();
     let id = inject(&broker, fault);
-    let config = member(config(&broker)).and(settings);
+    let config = member_with(config(&broker), settings);
     let progress = Progress::default();
     let mut reader = Reader::join(fault, &config, &progress).unwrap();
     reader.commit_to(EACH);
@@ -290,9 +299,11 @@ fn garbled_answers_are_noticed_and_survived() {
 #[test]
 fn every_call_ends_by_its_deadline_whatever_the_broker_does() {
     let faults = ["any:silence", "any:drop", "any:delay=1h", "any:truncate", "any:error=COORDINATOR_LOAD_IN_PROGRESS"];
-    each(&faults, |fault| {
+    let classic = ("group.protocol", "classic");
+    let rows: Vec<_> = faults.iter().flat_map(|fault| [classic, CONSUMER].map(|protocol| (fault, protocol))).collect();
+    each(&rows, |&(fault, protocol)| {
         let broker = filled();
-        let config = member(config(&broker)).and(&[("default.api.timeout.ms", "300")]);
+        let config = member_with(config(&broker), &[protocol, ("default.api.timeout.ms", "300")]);
         let mut reader = Reader::join(fault, &config, &Progress::default()).unwrap();
         while reader.poll() == 0 {}
         inject(&broker, fault);
@@ -309,4 +320,44 @@ fn every_call_ends_by_its_deadline_whatever_the_broker_does() {
         let error = within(limit, "close", || reader.consumer.close(limit)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout, "{fault}: {error}");
     });
+}
+
+const MODERN_APIS: [&str; 4] = ["find-coordinator", "consumer-group-heartbeat", "offset-fetch", "offset-commit"];
+
+#[test]
+fn in_the_consumer_protocol_a_connection_cut_at_any_request_costs_nothing() {
+    let mut faults = Vec::new();
+    for api in MODERN_APIS {
+        for fault in BREAKS {
+            faults.extend(["next=1", "next=3"].map(|when| format!("{api}:{fault},{when}")));
+        }
+        faults.push(format!("{api}:drop-after,next=8"));
+        faults.extend(["silence", "silence,after-work"].map(|fault| format!("{api}:{fault},next=1")));
+    }
+    for api in ["consumer-group-heartbeat", "offset-commit"] {
+        faults.extend(["next=1,skip=1", "next=2,skip=2"].map(|when| format!("{api}:drop-after,{when}")));
+    }
+    all_read(&faults, &[CONSUMER], Cost::Nothing);
+}
+
+#[test]
+fn in_the_consumer_protocol_what_may_pass_is_asked_again_until_it_has_passed() {
+    let mut faults = Vec::new();
+    for when in ["next=1", "next=3", "next=8"] {
+        for code in ["COORDINATOR_NOT_AVAILABLE", "COORDINATOR_LOAD_IN_PROGRESS", "NOT_COORDINATOR"] {
+            faults.extend(MODERN_APIS.map(|api| format!("{api}:error={code},{when}")));
+        }
+        faults.push(format!("offset-commit:error=STALE_MEMBER_EPOCH,{when}"));
+        faults.push(format!("offset-fetch:error=UNSTABLE_OFFSET_COMMIT,{when}"));
+    }
+    faults.push("consumer-group-heartbeat:error=UNRELEASED_INSTANCE_ID,next=1".to_owned());
+    all_read(&faults, &[CONSUMER], Cost::Nothing);
+}
+
+#[test]
+fn in_the_consumer_protocol_a_membership_that_is_lost_is_taken_up_again() {
+    let faults = ["UNKNOWN_MEMBER_ID", "FENCED_MEMBER_EPOCH"]
+        .iter()
+        .flat_map(|code| ["", ",skip=3"].map(|when| format!("consumer-group-heartbeat:error={code},next=1{when}")));
+    all_read(&faults.collect::<Vec<_>>(), &[CONSUMER], Cost::Membership);
 }

@@ -9,6 +9,7 @@
 //! | `leaders.rs` | leaders that move while metadata is silent |
 //! | `lookup.rs` | looking offsets up |
 //! | `groups.rs` | reading as a member of a group |
+//! | `churn.rs` | members that come and go |
 //! | `replicas.rs` | reading from a replica, with and without it |
 //! | `cluster.rs` | leaders that move, brokers that stop, hang or forget |
 //! | `services.rs` | sender and receiver, as a program |
@@ -18,6 +19,7 @@
 //! | `support.rs` | brokers, settings, tables of faults |
 #![cfg(feature = "devbroker")]
 
+mod churn;
 mod cluster;
 mod connect;
 mod fetch;

@@ -75,6 +75,16 @@ pub fn member(config: Config) -> Config {
     ])
 }
 
+/// The same in the consumer protocol, where the broker says how quick a member is.
+pub fn modern(config: Config) -> Config {
+    reading(config).and(&[
+        ("group.id", "g"),
+        ("group.protocol", "consumer"),
+        ("max.poll.records", "5"),
+        ("default.api.timeout.ms", "10000"),
+    ])
+}
+
 /// Writes so many records to `t`, each in a batch of its own, numbered from `first` on in each partition.
 pub fn write(config: &Config, first: usize, records: usize) {
     let producer = Producer::connect(&config.clone().and(&[("batch.size", "1")])).unwrap();

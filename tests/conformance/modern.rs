@@ -1,0 +1,143 @@
+//! Groups of the consumer protocol (KIP-848), as their members see them. A broker that does not serve them refuses, and
+//! then that is what is asserted.
+
+use std::collections::BTreeSet;
+use std::sync::mpsc::{Receiver, channel};
+
+use krs::{Consumer, Error, Rebalance, Record};
+
+use crate::consumer_groups::served;
+use crate::support::{Entry, LONG, TICK, kafka, numbers, partitions, poll, take, unique, until, write};
+
+const MEMBER: [(&str, &str); 2] = [("auto.offset.reset", "earliest"), ("group.protocol", "consumer")];
+
+fn member_with(group: &str, topics: &[&str], settings: &[(&str, &str)]) -> (Consumer, Receiver<Rebalance>) {
+    let (told, events) = channel();
+    let mut consumer = kafka().consumer(&[&MEMBER[..], &[("group.id", group)], settings].concat());
+    consumer
+        .subscribe_with(topics, move |consumer, event| {
+            if matches!(event, Rebalance::Revoked(_)) {
+                consumer.commit().unwrap();
+            }
+            let _ = told.send(event.clone());
+        })
+        .unwrap();
+    (consumer, events)
+}
+
+fn member(group: &str, topic: &str) -> Consumer {
+    member_with(group, &[topic], &[]).0
+}
+
+/// Whether there are such groups; if not, a member must be told so.
+fn joinable(topic: &str, group: &str) -> bool {
+    let served = served();
+    if !served {
+        let mut consumer = member(group, topic);
+        let error: Error = until("the refusal", || consumer.poll(TICK).err());
+        assert!(error.to_string().contains("group.protocol=classic"), "{error}");
+        consumer.close(LONG).unwrap();
+    }
+    served
+}
+
+/// Polls all members until each holds so many partitions; what they read meanwhile.
+#[track_caller]
+fn share(members: &mut [&mut Consumer], counts: &[usize]) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    until("the partitions are shared", || {
+        for member in &mut *members {
+            entries.extend(poll(member));
+        }
+        let held: Vec<_> = members.iter().map(|member| member.assignment().len()).collect();
+        (held == counts).then_some(())
+    });
+    let all: Vec<_> = members.iter().flat_map(|member| member.assignment()).collect();
+    assert_eq!(BTreeSet::from_iter(&all).len(), all.len(), "no partition is held twice");
+    entries
+}
+
+#[test]
+fn members_share_the_partitions_and_every_record_is_handed_over_once() {
+    let (topic, group) = (unique("modern"), unique("modern"));
+    kafka().create(&topic, 6);
+    if !joinable(&topic, &group) {
+        return;
+    }
+    let producer = kafka().producer(&[]);
+    let mut sent = 0;
+    let mut send = |count: i32| {
+        for _ in 0..count {
+            producer.send(Record::to(&topic).partition(sent % 6).value(&sent.to_string())).unwrap();
+            sent += 1;
+        }
+        producer.flush(LONG).unwrap();
+    };
+    let mut first = member(&group, &topic);
+    send(300);
+    let mut seen = take(&mut first, 50);
+    let mut second = member(&group, &topic);
+    seen.extend(share(&mut [&mut first, &mut second], &[3, 3]));
+    send(300);
+    seen.extend(take(&mut second, 50));
+    first.close(LONG).unwrap();
+    seen.extend(share(&mut [&mut second], &[6]));
+    send(300);
+    seen.extend(take(&mut second, 900 - seen.len()));
+    second.close(LONG).unwrap();
+    let mut numbers = numbers(&seen);
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..900).collect::<Vec<i64>>());
+}
+
+#[test]
+fn what_stays_is_not_revoked_and_a_new_topic_is_taken_up() {
+    let (topic, other, group) = (unique("stays"), unique("later"), unique("stays"));
+    kafka().create(&topic, 2);
+    if !joinable(&topic, &group) {
+        return;
+    }
+    let (mut consumer, events) = member_with(&group, &[&topic, &other], &[]);
+    share(&mut [&mut consumer], &[2]);
+    kafka().create(&other, 1);
+    share(&mut [&mut consumer], &[3]);
+    write(&other, 0, 0..3);
+    assert_eq!(numbers(&take(&mut consumer, 3)), [0, 1, 2]);
+    consumer.subscribe([&other]).unwrap();
+    share(&mut [&mut consumer], &[1]);
+    consumer.close(LONG).unwrap();
+    let events: Vec<_> = events.try_iter().filter(|event| *event != Rebalance::Assigned(Vec::new())).collect();
+    assert_eq!(events, [Rebalance::Assigned(partitions(&topic, 2)), Rebalance::Assigned(partitions(&other, 1))]);
+}
+
+#[test]
+fn a_static_member_comes_back_to_what_it_held() {
+    let (topic, group) = (unique("static"), unique("static"));
+    kafka().create(&topic, 4);
+    if !joinable(&topic, &group) {
+        return;
+    }
+    let instance = |name| member_with(&group, &[&topic], &[("group.instance.id", name)]).0;
+    let (mut first, mut second) = (instance("one"), instance("two"));
+    share(&mut [&mut first, &mut second], &[2, 2]);
+    let held = first.assignment();
+    first.close(LONG).unwrap();
+    let mut first = instance("one");
+    share(&mut [&mut first, &mut second], &[2, 2]);
+    assert_eq!(first.assignment(), held);
+    first.close(LONG).unwrap();
+    second.close(LONG).unwrap();
+}
+
+#[test]
+fn an_assignor_that_the_broker_does_not_have_is_told() {
+    let (topic, group) = (unique("assignor"), unique("assignor"));
+    kafka().create(&topic, 1);
+    if !joinable(&topic, &group) {
+        return;
+    }
+    let mut consumer = member_with(&group, &[&topic], &[("group.remote.assignor", "no-such")]).0;
+    let error: Error = until("the refusal", || consumer.poll(TICK).err());
+    assert!(error.to_string().contains("group.remote.assignor"), "{error}");
+    consumer.close(LONG).unwrap();
+}
