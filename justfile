@@ -62,6 +62,12 @@ logs *args:
 test *args:
     cargo test "$@"
 
+# A chain of three groups whose members join, leave and are killed, in every mode: is each record there once and in order? `just etl MODE COUNT SEED` for one
+[no-exit-message]
+[positional-arguments]
+etl *args:
+    @cargo run --quiet --release --example etl -- "$@"
+
 # This client beside others on a fresh Apache Kafka, measured alike; needs Python, Java, Maven, Go; `just bench-peers --quick`
 [no-exit-message]
 [positional-arguments]

@@ -87,6 +87,7 @@
 //! | `src/cli/` | flags, environment, help; typed first, then resolved, then started |
 //! | `bin/` | entry points of a few lines |
 //! | `tests/`, `fuzz/` | conformance and faults on the development broker, programs as programs, memory bounds, the README, real Kafka; fuzz targets |
+//! | `examples/etl/` | `just etl`: groups in a chain whose members come and go, every record accounted for |
 //! | `scripts/`, `.ci/run` | Kafka for development and tests; everything that CI checks |
 //!
 //! # What is not obvious
