@@ -133,6 +133,6 @@ properties! {
         => "How much is fetched ahead of poll(), in units of 1024 bytes.";
     CHECK_CRCS: bool = Consumer "check.crcs", default "true"
         => "Whether the checksum of each batch is verified.";
-    ASSIGNORS: Vec<AssignorKind> = Consumer "partition.assignment.strategy", default "range"
+    ASSIGNORS: Vec<AssignorKind> = Consumer "partition.assignment.strategy", default "range,cooperative-sticky"
         => "How a group's leader spreads partitions over its members, in order of preference.";
 }

@@ -8,7 +8,7 @@
 //! | `fetcher.rs`, `fetching.rs` | a thread per leader that fetches ahead; what it asks and what answers mean |
 //! | `fetch_buffer.rs`, `records.rs` | what was fetched; what `poll` hands over of it |
 //! | `group/` | membership, heartbeats, commits (the coordinator thread), joins (the join thread) |
-//! | `assignor.rs` | how a leader shares partitions out |
+//! | `assignor/` | how a leader shares partitions out |
 //!
 //! Non-obvious: the application learns of revoked and assigned partitions inside `poll` only, on its own thread.
 //! Nothing is committed that it did not ask for. A position moves when records are handed over.

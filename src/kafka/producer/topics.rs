@@ -149,7 +149,10 @@ mod tests {
         cluster::Topic {
             id: Default::default(),
             error: crate::kafka::protocol::ErrorCode::NONE,
-            partitions: leaders.iter().map(|&leader| cluster::Partition { leader, leader_epoch: 0 }).collect(),
+            partitions: leaders
+                .iter()
+                .map(|&leader| cluster::Partition { leader, leader_epoch: 0, replicas: Box::default() })
+                .collect(),
         }
     }
 
