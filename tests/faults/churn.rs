@@ -101,6 +101,21 @@ fn with_range_each_record_comes_once() {
 }
 
 #[test]
+fn with_the_default_assignors_each_record_comes_once() {
+    exactly_once(&[]);
+}
+
+#[test]
+fn with_sticky_each_record_comes_once() {
+    exactly_once(&[("partition.assignment.strategy", "sticky")]);
+}
+
+#[test]
+fn with_cooperative_sticky_each_record_comes_once() {
+    exactly_once(&[("partition.assignment.strategy", "cooperative-sticky")]);
+}
+
+#[test]
 fn with_the_consumer_protocol_each_record_comes_once() {
     exactly_once(&[("group.protocol", "consumer")]);
 }

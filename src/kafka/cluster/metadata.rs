@@ -55,6 +55,8 @@ pub struct Partition {
     pub leader: Option<i32>,
     /// Counts leaders, or -1 where the broker does not tell.
     pub leader_epoch: i32,
+    /// The nodes that have a copy, alive or not.
+    pub replicas: Box<[i32]>,
 }
 
 /// What a broker that does not lead a partition says of the one that does (KIP-951).
@@ -183,7 +185,8 @@ impl Topic {
             return before.clone();
         }
         // The number of entries bounds the numbers they may carry.
-        let mut partitions = vec![Partition { leader: None, leader_epoch: -1 }; now.partitions.len()];
+        let mut partitions =
+            vec![Partition { leader: None, leader_epoch: -1, replicas: Box::default() }; now.partitions.len()];
         for partition in &now.partitions {
             let index = usize::try_from(partition.partition_index).ok();
             let Some(slot) = index.and_then(|index| partitions.get_mut(index)) else {
@@ -205,7 +208,7 @@ impl Topic {
 impl Partition {
     fn from_response(partition: &MetadataResponsePartition, brokers: &BTreeMap<i32, Broker>) -> Self {
         let leader = Some(partition.leader_id).filter(|id| brokers.contains_key(id));
-        Self { leader, leader_epoch: partition.leader_epoch }
+        Self { leader, leader_epoch: partition.leader_epoch, replicas: partition.replica_nodes.as_slice().into() }
     }
 }
 

@@ -196,6 +196,12 @@ impl Choice for IsolationLevel {
 pub(crate) enum AssignorKind {
     /// Topic by topic, neighbouring partitions together.
     Range,
+    /// One partition after the other to one member after the other.
+    RoundRobin,
+    /// Evenly, with as few moves as possible; everyone lets go of everything first.
+    Sticky,
+    /// The same, where members keep what they own while they rejoin (KIP-429).
+    CooperativeSticky,
 }
 
 /// Who shares a group's partitions out.
@@ -212,14 +218,15 @@ impl Choice for GroupProtocol {
 }
 
 impl Choice for AssignorKind {
-    const NAMES: &'static [(&'static str, Self)] = &[("range", Self::Range), ("RangeAssignor", Self::Range)];
-    const UNBUILT: &'static [&'static str] = &[
-        "roundrobin",
-        "RoundRobinAssignor",
-        "sticky",
-        "StickyAssignor",
-        "cooperative-sticky",
-        "CooperativeStickyAssignor",
+    const NAMES: &'static [(&'static str, Self)] = &[
+        ("range", Self::Range),
+        ("roundrobin", Self::RoundRobin),
+        ("sticky", Self::Sticky),
+        ("cooperative-sticky", Self::CooperativeSticky),
+        ("RangeAssignor", Self::Range),
+        ("RoundRobinAssignor", Self::RoundRobin),
+        ("StickyAssignor", Self::Sticky),
+        ("CooperativeStickyAssignor", Self::CooperativeSticky),
     ];
 }
 

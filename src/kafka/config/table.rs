@@ -137,7 +137,7 @@ properties! {
         => "How long a partition may bring nothing although its log goes on, before the log says so and its leader is connected to anew; 0 never. Of this client alone.";
     CHECK_CRCS: bool = Consumer "check.crcs", default "true"
         => "Whether the checksum of each batch is verified.";
-    ASSIGNORS: Vec<AssignorKind> = Consumer "partition.assignment.strategy", default "range"
+    ASSIGNORS: Vec<AssignorKind> = Consumer "partition.assignment.strategy", default "range,cooperative-sticky"
         => "How a group's leader spreads partitions over its members, in order of preference.";
     GROUP_PROTOCOL: GroupProtocol = Consumer "group.protocol", default "classic", example "consumer"
         => "Who shares partitions out: one of the members, or (KIP-848, from Kafka 4 on) the coordinator.";

@@ -88,7 +88,7 @@ fn the_defaults_are_those_of_the_design() {
     assert_eq!((consumer.session_timeout, consumer.heartbeat_interval), (ms(45_000), ms(3_000)));
     assert_eq!((consumer.fetch_max_bytes, consumer.prefetch_bytes), (4 << 20, 8 << 20));
     assert_eq!((consumer.group_id, consumer.auto_offset_reset), (None, OffsetReset::Latest));
-    assert_eq!(consumer.assignors, [AssignorKind::Range]);
+    assert_eq!(consumer.assignors, [AssignorKind::Range, AssignorKind::CooperativeSticky]);
     assert!(consumer.check_crcs);
 }
 
@@ -109,8 +109,12 @@ fn aliases_and_class_names_mean_the_same() {
     let class = "org.apache.kafka.clients.producer.RoundRobinPartitioner";
     assert_eq!(with(&[("partitioner.class", class)]).producer().unwrap().partitioner, PartitionerKind::RoundRobin);
     assert_eq!(with(&[("partitioner.ignore.keys", "TRUE")]).producer().unwrap().partitioner, PartitionerKind::Sticky);
-    let class = "org.apache.kafka.clients.consumer.RangeAssignor";
-    assert_eq!(with(&[("partition.assignment.strategy", class)]).consumer().unwrap().assignors, [AssignorKind::Range]);
+    let assignors = |names| with(&[("partition.assignment.strategy", names)]).consumer().unwrap().assignors;
+    assert_eq!(assignors("org.apache.kafka.clients.consumer.RangeAssignor"), [AssignorKind::Range]);
+    assert_eq!(assignors("StickyAssignor, roundrobin"), [AssignorKind::Sticky, AssignorKind::RoundRobin]);
+    let class = "org.apache.kafka.clients.consumer.CooperativeStickyAssignor";
+    assert_eq!(assignors(class), assignors("cooperative-sticky"));
+    assert_eq!(assignors("RoundRobinAssignor,sticky"), [AssignorKind::RoundRobin, AssignorKind::Sticky]);
     assert_eq!(with(&[("auto.offset.reset", "smallest")]).consumer().unwrap().auto_offset_reset, OffsetReset::Earliest);
     assert_eq!(with(&[("queued.max.messages.kbytes", "2")]).consumer().unwrap().prefetch_bytes, 2048);
     let client = with(&[("metadata.broker.list", "a:1,[::1]:2,"), ("send.buffer.bytes", "4096")]).client().unwrap();
@@ -150,8 +154,8 @@ fn a_wrong_value_is_named_with_its_reason_and_an_example() {
         ),
         (
             "partition.assignment.strategy",
-            "range,sticky",
-            "partition.assignment.strategy=range,sticky: sticky: not built yet, range is possible; for example partition.assignment.strategy=range",
+            "range,stickier",
+            "partition.assignment.strategy=range,stickier: stickier: not one of range, roundrobin, sticky or cooperative-sticky; for example partition.assignment.strategy=range,cooperative-sticky",
         ),
         (
             "bootstrap.servers",

@@ -14,7 +14,7 @@
 //! | `aborted.rs` | which batches belong to aborted transactions |
 //! | `fetch_buffer.rs`, `records.rs` | what was fetched; what `poll` hands over of it |
 //! | `group/` | membership, heartbeats, commits (the coordinator thread), joins (the join thread) |
-//! | `assignor.rs` | how a leader shares partitions out |
+//! | `assignor/` | how a leader shares partitions out |
 //!
 //! Non-obvious: the application learns of revoked and assigned partitions inside `poll` only, on its own thread.
 //! Nothing is committed that it did not ask for, by a call or by `enable.auto.commit`. A position moves when records are handed over.

@@ -150,7 +150,10 @@ mod tests {
             id: Default::default(),
             error: crate::kafka::protocol::ErrorCode::NONE,
             internal: false,
-            partitions: leaders.iter().map(|&leader| cluster::Partition { leader, leader_epoch: 0 }).collect(),
+            partitions: leaders
+                .iter()
+                .map(|&leader| cluster::Partition { leader, leader_epoch: 0, replicas: Box::default() })
+                .collect(),
         }
     }
 

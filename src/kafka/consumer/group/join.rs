@@ -10,7 +10,7 @@ use super::Order;
 use super::classic::{Classic, JoinReaction, Possessions};
 use super::membership::{Attempt, Identity};
 use crate::clock::{Backoff, Deadline};
-use crate::kafka::consumer::assignor::{Member, assignor};
+use crate::kafka::consumer::assignor::{Member, Topics, assignor, topics};
 use crate::kafka::consumer::core::{Core, Shared};
 use crate::kafka::consumer::subscription::{Listed, Subscription, TopicPartition};
 use crate::kafka::error::{Error, ErrorKind, Result};
@@ -219,9 +219,11 @@ impl Join<'_> {
                 subscription,
             });
         }
-        let topics: BTreeSet<&str> =
+        let names: BTreeSet<&str> =
             members.iter().flat_map(|member| member.subscription.topics.iter().map(String::as_str)).collect();
-        let counts = self.partition_counts(&topics);
+        let topics = self.partitions(&names);
+        let count = |name: &str| topics.get(name).map_or(0, |partitions| partitions.len() as i32);
+        let counts = names.iter().map(|name| ((*name).to_owned(), count(name))).collect();
         if joined.skip_assignment {
             return Ok((Vec::new(), counts));
         }
@@ -231,7 +233,7 @@ impl Join<'_> {
             let text = format!("the coordinator chose {}, which was not offered", chosen.escape_debug());
             Error::protocol(text).with_api(ApiKey::JoinGroup)
         })?;
-        let shares = assignor.assign(&counts, &members);
+        let shares = assignor.assign(&topics, &members);
         log::debug!("group {}: leading {} members, {} shares {shares:?}", self.group(), members.len(), assignor.name());
         let mut assignments = Vec::new();
         for (member_id, share) in shares {
@@ -246,20 +248,19 @@ impl Join<'_> {
         Ok((assignments, counts))
     }
 
-    /// How many partitions each topic has, 0 where that is not known.
-    fn partition_counts(&self, topics: &BTreeSet<&str>) -> BTreeMap<String, i32> {
+    /// The partitions of these topics, as far as they are known.
+    fn partitions(&self, names: &BTreeSet<&str>) -> Topics {
         let cluster = &self.shared.cluster;
-        cluster.track(topics.iter().copied());
+        cluster.track(names.iter().copied());
         let deadline = Deadline::after("metadata of the group's topics", METADATA_WAIT);
         let mut metadata = cluster.snapshot();
-        while !topics.iter().all(|topic| metadata.topics.contains_key(*topic)) {
+        while !names.iter().all(|name| metadata.topics.contains_key(*name)) {
             match cluster.wait_newer(metadata.version, deadline) {
                 Some(newer) => metadata = newer,
                 None => break,
             }
         }
-        let count = |topic: &str| metadata.topic(topic).map_or(0, |topic| topic.partitions.len() as i32);
-        topics.iter().map(|topic| ((*topic).to_owned(), count(topic))).collect()
+        topics(&metadata, names.iter().copied())
     }
 
     /// Returns whether to go on.

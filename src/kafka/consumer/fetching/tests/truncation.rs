@@ -153,7 +153,8 @@ fn retention_that_overtook_the_position_is_counted() {
 fn a_topic_made_anew_is_noticed_once_also_if_some_broker_is_behind() {
     let mut fixture = Fixture::new(1);
     let metadata = |id: u8| {
-        let partitions = vec![crate::kafka::cluster::Partition { leader: Some(NODE), leader_epoch: 0 }];
+        let partitions =
+            vec![crate::kafka::cluster::Partition { leader: Some(NODE), leader_epoch: 0, replicas: Box::default() }];
         let topic =
             crate::kafka::cluster::Topic { id: Uuid([id; 16]), error: ErrorCode::NONE, internal: false, partitions };
         Arc::new(Metadata { topics: [("t".to_owned(), topic)].into(), ..Metadata::default() })
