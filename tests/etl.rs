@@ -84,6 +84,16 @@ fn static_kill() {
 }
 
 #[test]
+fn cooperative_clean() {
+    run("cooperative", false);
+}
+
+#[test]
+fn cooperative_kill() {
+    run("cooperative", true);
+}
+
+#[test]
 fn consumer_clean() {
     run("consumer", false);
 }
