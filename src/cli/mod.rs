@@ -24,6 +24,8 @@ mod common;
 #[cfg(feature = "devbroker")]
 mod demo;
 mod environment;
+#[allow(dead_code)] // until its first user
+mod moment;
 mod receive;
 mod resolve;
 mod send;
