@@ -79,7 +79,7 @@
 //! | `src/kafka/cluster/` | the metadata thread and its snapshot; connections by node id |
 //! | `src/kafka/producer/` | partitioner, queues, senders, completion, idempotence, deliveries |
 //! | `src/kafka/consumer/` | subscription, positions, fetchers, the group |
-//! | `src/kafka/admin.rs` | creating topics |
+//! | `src/kafka/admin/` | topics, configurations, groups, offsets, lag; how a call finds who can answer |
 //! | `src/stats.rs`, `src/logging.rs` | counters, histograms and their reports; the log and its filter |
 //! | `src/devbroker/` | the development broker, over `protocol`, `record` and `net`; its own page has the files |
 //! | `src/service/` | the sender, the receiver and the demo, as loops with typed options |
@@ -172,7 +172,11 @@ pub use kafka::config::{Config, Property, Scope};
 #[doc(hidden)]
 pub use kafka::protocol::fuzz;
 
-pub use kafka::admin::{Admin, Created, NewTopic};
+pub use kafka::admin::{
+    Admin, CommittedOffset, ConfigChange, ConfigEntry, ConfigResource, ConfigSource, Created, GroupDescription,
+    GroupLag, GroupListing, GroupMember, GroupType, NewTopic, OffsetSpec, PartitionDescription, PartitionLag,
+    TopicDescription,
+};
 pub use kafka::consumer::{Consumer, ConsumerRecord, Rebalance, Records, TopicPartition};
 pub use kafka::error::{Error, ErrorKind, Result};
 pub use kafka::producer::{DeliveredBatch, Delivery, Producer, ProducerCounters, RecordMetadata, SentRecord, Unposted};
