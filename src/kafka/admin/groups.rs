@@ -217,7 +217,7 @@ fn describe(
         }
     }
     let rest: Vec<String> =
-        groups.iter().filter(|group| !found.contains_key(**group)).map(|group| (**group).to_owned()).collect();
+        groups.iter().filter(|group| !found.contains_key(**group as &str)).map(|group| (**group).to_owned()).collect();
     if !rest.is_empty() {
         let request = DescribeGroupsRequest { groups: rest, ..Default::default() };
         for group in connection.call(&request, step)?.groups {

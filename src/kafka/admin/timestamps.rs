@@ -49,8 +49,9 @@ impl Admin {
             // The places in `records` of what is still to be asked for, from which offset on.
             let mut pending: Vec<(usize, i64)> =
                 records.iter().enumerate().map(|(index, (_, offset))| (index, *offset)).collect();
+            let mut at_once = AT_ONCE;
             while !pending.is_empty() {
-                let rest = pending.split_off(pending.len().min(AT_ONCE));
+                let rest = pending.split_off(pending.len().min(at_once));
                 let asked: Vec<(&TopicPartition, i64)> =
                     pending.iter().map(|&(index, offset)| (&records[index].0, offset)).collect();
                 let request = request(&asked);
@@ -74,6 +75,14 @@ impl Admin {
                         }
                     }
                 }
+                // One alone must be answered; a broker that does not is asked no more.
+                let stuck = again.iter().all(|left| pending.contains(left)) && again.len() == pending.len();
+                if stuck && at_once == 1 {
+                    for (index, _) in again.drain(..) {
+                        told[index] = Some(Ok(None));
+                    }
+                }
+                at_once = if stuck { 1 } else { AT_ONCE };
                 // Those that were not asked yet come first, so that another one heads the next request.
                 pending = rest;
                 pending.extend(again);

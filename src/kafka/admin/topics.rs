@@ -59,6 +59,8 @@ pub struct PartitionDescription {
     pub replicas: Vec<i32>,
     /// Those of them that are in sync.
     pub isr: Vec<i32>,
+    /// Those of them on brokers that are down.
+    pub offline: Vec<i32>,
 }
 
 impl TopicDescription {
@@ -74,6 +76,7 @@ impl TopicDescription {
             leader_epoch: Some(partition.leader_epoch).filter(|epoch| *epoch >= 0),
             replicas: partition.replica_nodes,
             isr: partition.isr_nodes,
+            offline: partition.offline_replicas,
         });
         let mut partitions: Vec<_> = partitions.collect();
         partitions.sort_by_key(|partition| partition.partition);
