@@ -31,13 +31,14 @@ const LOOKS: [(&str, Call); 8] = [
 ];
 
 /// Each call that changes something.
-const CHANGES: [(&str, Call); 5] = [
+const CHANGES: [(&str, Call); 6] = [
     ("delete_topic", |admin| admin.delete_topic("t")),
     ("create_partitions", |admin| admin.create_partitions("t", PARTITIONS + 1)),
     ("alter_configs", |admin| {
         admin.alter_configs(ConfigResource::Topic("t"), &[ConfigChange::Set("retention.ms", "60000")])
     }),
     ("delete_groups", |admin| only(admin.delete_groups(&["g"]))),
+    ("delete_offsets", |admin| only(admin.delete_offsets("g", &[partition(0)]))),
     ("alter_offsets", |admin| admin.alter_offsets("g", &[(partition(0), 1)])),
 ];
 
@@ -104,7 +105,8 @@ fn each_call_ends_by_its_deadline_with_brokers_that_say_nothing() {
 fn each_call_about_a_group_ends_by_its_deadline_without_a_coordinator() {
     let codes =
         [ErrorCode::COORDINATOR_NOT_AVAILABLE, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS, ErrorCode::NOT_COORDINATOR];
-    let about_groups = ["describe_groups", "committed_offsets", "lag", "delete_groups", "alter_offsets"];
+    let about_groups =
+        ["describe_groups", "committed_offsets", "lag", "delete_groups", "delete_offsets", "alter_offsets"];
     let mut rows = Vec::new();
     for (name, call) in calls().into_iter().filter(|(name, _)| about_groups.contains(name)) {
         rows.extend(codes.map(|code| (name, call, code)));
@@ -131,6 +133,8 @@ fn lag_is_what_was_not_read() {
         assert_eq!((partition.committed, partition.end, partition.lag), (Some(1), Some(2), Some(1)));
         assert!(partition.lag_ms.is_some_and(|ms| ms < 60_000) && partition.member.is_none());
     }
+    admin.delete_offsets("g", &[partition(0)]).remove(0).unwrap();
+    assert_eq!(admin.committed_offsets(&["g"]).remove(0).unwrap().len(), PARTITIONS as usize - 1);
     let ends: Vec<_> = all_partitions().into_iter().map(|partition| (partition, 2)).collect();
     admin.alter_offsets("g", &ends).unwrap();
     let lag = admin.lag(&["g"]).remove(0).unwrap();
@@ -148,6 +152,8 @@ fn a_group_with_members_is_neither_moved_nor_deleted() {
     assert_eq!(moved.code(), Some(ErrorCode::UNKNOWN_MEMBER_ID), "{moved}");
     let deleted = admin.delete_groups(&["g"]).remove(0).unwrap_err();
     assert_eq!(deleted.code(), Some(ErrorCode::NON_EMPTY_GROUP), "{deleted}");
+    let forgotten = admin.delete_offsets("g", &[partition(0)]).remove(0).unwrap_err();
+    assert_eq!(forgotten.code(), Some(ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC), "{forgotten}");
     let group = admin.describe_groups(&["g"]).remove(0).unwrap();
     assert_eq!((group.state.as_str(), group.members.len()), ("Stable", 1));
     assert_eq!(group.members[0].assignment, all_partitions());
