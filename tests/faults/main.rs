@@ -7,7 +7,7 @@
 //! | `connect.rs` | what comes before it: versions, metadata, producer ids |
 //! | `fetch.rs` | reading: records, the ends of logs |
 //! | `groups.rs` | reading as a member of a group |
-//! | `admin.rs` | asking and changing topics and groups |
+//! | `admin_calls.rs` | every call of `Admin`: one failing request, silent brokers, no coordinator |
 //! | `cluster.rs` | leaders that move, brokers that stop, hang or forget |
 //! | `services.rs` | sender and receiver, as a program |
 //! | `ledger.rs` | the one checker: what was sent, what became of it, and what the log holds |
@@ -15,7 +15,7 @@
 //! | `support.rs` | brokers, settings, tables of faults |
 #![cfg(feature = "devbroker")]
 
-mod admin;
+mod admin_calls;
 mod cluster;
 mod connect;
 mod fetch;
