@@ -185,7 +185,16 @@ fn complaint(help: &str, error: &clap::Error) -> String {
             )
         }
         ErrorKind::MissingRequiredArgument if argument.is_some() => {
-            format!("{} is missing; {help} tells more", argument.unwrap_or_default())
+            let missing = value(error, ContextKind::InvalidArg).unwrap_or_default();
+            match missing.strip_prefix("<--") {
+                // "<--to-earliest|--to-offset <N>>": flags of which one is needed.
+                Some(choice) => {
+                    let flags = choice.split('|').map(|flag| flag.split([' ', '>']).next().unwrap_or_default());
+                    let flags = flags.map(|flag| format!("--{}", flag.trim_start_matches('-'))).collect::<Vec<_>>();
+                    format!("one of {} is missing; {help} tells more", flags.join(", "))
+                }
+                None => format!("{} is missing; {help} tells more", argument.unwrap_or_default()),
+            }
         }
         ErrorKind::InvalidUtf8 => "an argument is not UTF-8".to_owned(),
         _ => {

@@ -109,7 +109,8 @@ fn partitions(admin: &Admin, reset: &Reset) -> Result<Vec<TopicPartition>> {
     let names: Vec<&str> = reset.topics.iter().map(|(name, _)| name.as_str()).collect();
     let mut all = Vec::new();
     for (topic, (name, only)) in admin.describe_topics(&names).into_iter().zip(&reset.topics) {
-        let there: Vec<i32> = topic?.partitions.iter().map(|partition| partition.partition).collect();
+        let topic = topic.map_err(|error| super::topics::plainly(name, error))?;
+        let there: Vec<i32> = topic.partitions.iter().map(|partition| partition.partition).collect();
         if let Some(missing) = only.iter().flatten().find(|partition| !there.contains(partition)) {
             let why = format!("there is no such partition, the topic has {}; nothing was changed", there.len());
             return Err(Error::state(why).with_partition(name.as_str(), *missing));

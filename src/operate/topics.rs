@@ -8,6 +8,7 @@ use super::confirm::confirm;
 use super::table::{Table, joined, known, printable};
 use super::{Output, json};
 use crate::kafka::admin::{ConfigChange, ConfigEntry, ConfigResource, ConfigSource, TopicDescription};
+use crate::kafka::protocol::ErrorCode;
 use crate::{Admin, Created, Error, NewTopic, Result};
 
 /// What to do with topics.
@@ -86,7 +87,20 @@ fn list(admin: &Admin, internal: bool, output: &mut Output<'_>) -> Result<()> {
 /// All of them, or the first one's error.
 fn described(admin: &Admin, names: &[String]) -> Result<Vec<TopicDescription>> {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    admin.describe_topics(&names).into_iter().collect()
+    admin
+        .describe_topics(&names)
+        .into_iter()
+        .zip(&names)
+        .map(|(topic, name)| topic.map_err(|e| plainly(name, e)))
+        .collect()
+}
+
+/// What a missing topic is told with.
+pub(super) fn plainly(topic: &str, error: Error) -> Error {
+    match error.code() {
+        Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) => Error::state(format!("there is no topic {topic}")),
+        _ => error,
+    }
 }
 
 fn describe(admin: &Admin, names: &[String], output: &mut Output<'_>) -> Result<()> {
@@ -215,7 +229,7 @@ fn configs(
     let resource = ConfigResource::Topic(topic);
     let sets = set.iter().map(|(name, value)| ConfigChange::Set(name, value));
     let changes: Vec<_> = sets.chain(unset.iter().map(|name| ConfigChange::Unset(name))).collect();
-    let mut entries = admin.describe_configs(resource)?;
+    let mut entries = admin.describe_configs(resource).map_err(|error| plainly(topic, error))?;
     if !changes.is_empty() {
         // A broker takes keys it does not know away without a word.
         if let Some(name) = unset.iter().find(|name| !entries.iter().any(|entry| entry.name == **name)) {
