@@ -83,6 +83,7 @@
 //! | `src/stats.rs`, `src/logging.rs` | counters, histograms and their reports; the log and its filter |
 //! | `src/devbroker/` | the development broker, over `protocol`, `record` and `net`; its own page has the files |
 //! | `src/service/` | the sender, the receiver and the demo, as loops with typed options |
+//! | `src/operate/` | `krs topic` and `krs group`: what each does, tables, the shapes of `--json` |
 //! | `src/bench/` | `krs bench`: what each command measures, the schedule, the report and how two compare |
 //! | `src/cli/` | flags, environment, help; typed first, then resolved, then started |
 //! | `bin/` | entry points of a few lines |
@@ -162,6 +163,8 @@ pub mod devbroker;
 pub mod kafka;
 #[cfg(feature = "services")]
 pub mod logging;
+#[cfg(feature = "services")]
+pub mod operate;
 #[cfg(feature = "services")]
 pub mod service;
 #[cfg(feature = "services")]
