@@ -79,10 +79,11 @@
 //! | `src/kafka/cluster/` | the metadata thread and its snapshot; connections by node id |
 //! | `src/kafka/producer/` | partitioner, queues, senders, completion, idempotence, deliveries |
 //! | `src/kafka/consumer/` | subscription, positions, fetchers, the group |
-//! | `src/kafka/admin.rs` | creating topics |
+//! | `src/kafka/admin/` | topics, configurations, groups, offsets, lag; how a call finds who can answer |
 //! | `src/stats.rs`, `src/logging.rs` | counters, histograms and their reports; the log and its filter |
 //! | `src/devbroker/` | the development broker, over `protocol`, `record` and `net`; its own page has the files |
 //! | `src/service/` | the sender, the receiver and the demo, as loops with typed options |
+//! | `src/operate/` | `krs topic` and `krs group`: what each does, tables, the shapes of `--json` |
 //! | `src/bench/` | `krs bench`: what each command measures, the schedule, the report and how two compare |
 //! | `src/cli/` | flags, environment, help; typed first, then resolved, then started |
 //! | `bin/` | entry points of a few lines |
@@ -174,6 +175,8 @@ pub mod kafka;
 #[cfg(feature = "services")]
 pub mod logging;
 #[cfg(feature = "services")]
+pub mod operate;
+#[cfg(feature = "services")]
 pub mod service;
 #[cfg(feature = "services")]
 pub mod stats;
@@ -183,7 +186,11 @@ pub use kafka::config::{Config, Property, Scope};
 #[doc(hidden)]
 pub use kafka::protocol::fuzz;
 
-pub use kafka::admin::{Admin, Created, NewTopic};
+pub use kafka::admin::{
+    Admin, CommittedOffset, ConfigChange, ConfigEntry, ConfigResource, ConfigSource, Created, GroupDescription,
+    GroupLag, GroupListing, GroupMember, GroupType, NewTopic, OffsetSpec, PartitionDescription, PartitionLag,
+    TopicDescription,
+};
 pub use kafka::consumer::{Consumer, ConsumerRecord, OffsetAndTimestamp, Rebalance, Records, TopicPartition};
 pub use kafka::error::{Error, ErrorKind, Result};
 pub use kafka::producer::{DeliveredBatch, Delivery, Producer, ProducerCounters, RecordMetadata, SentRecord, Unposted};

@@ -24,9 +24,12 @@ mod common;
 #[cfg(feature = "devbroker")]
 mod demo;
 mod environment;
+mod group;
+mod moment;
 mod receive;
 mod resolve;
 mod send;
+mod topic;
 mod usage;
 
 use environment::Environment;
@@ -69,6 +72,8 @@ enum Command {
     Broker(broker::Typed),
     #[cfg(feature = "bench")]
     Bench(bench::Typed),
+    Topic(topic::Typed),
+    Group(group::Typed),
 }
 
 /// What to do, with everything that it needs.
@@ -92,6 +97,7 @@ enum Job {
     Broker(crate::devbroker::Options),
     #[cfg(feature = "bench")]
     Bench(crate::bench::Task),
+    Operate(crate::operate::Task),
     /// Prints a text on standard output: help, the version, the list of properties.
     Print(String),
 }
@@ -123,7 +129,11 @@ fn start(program: Program, plan: &Plan) -> Result<u8> {
         log::warn!(target: "krs", "{warning}");
     }
     let stop = Stop::new();
-    stop.on_signals()?;
+    // What an operator asks for once has nothing to flush: a signal ends it as it ends any program.
+    let once = matches!(&plan.job, Job::Operate(task) if !task.is_lasting());
+    if !once {
+        stop.on_signals()?;
+    }
     match &plan.job {
         Job::Send(options) => sender::run(options, &stop).map(|totals| totals.exit_code()),
         Job::Receive(options) => receiver::run(options, &stop).map(|totals| totals.exit_code()),
@@ -141,6 +151,13 @@ fn start(program: Program, plan: &Plan) -> Result<u8> {
         Job::Broker(options) => crate::service::broker::run(options, &stop).map(|()| 0),
         #[cfg(feature = "bench")]
         Job::Bench(task) => crate::bench::run(task, &stop),
+        Job::Operate(task) => {
+            let mut write = |text: &str| {
+                let mut out = io::stdout().lock();
+                writeln!(out, "{text}").and_then(|()| out.flush())
+            };
+            crate::operate::run(task, &stop, &mut write).map(|()| 0)
+        }
         Job::Print(text) => Ok(print(program, text)),
     }
 }
@@ -161,6 +178,8 @@ impl Command {
             Self::Receive(typed) => &typed.kafka,
             #[cfg(feature = "devbroker")]
             Self::Demo(_) | Self::Broker(_) => return false,
+            Self::Topic(typed) => typed.kafka(),
+            Self::Group(typed) => typed.kafka(),
             #[cfg(feature = "bench")]
             Self::Bench(typed) => match typed.kafka() {
                 Some(kafka) => kafka,
@@ -180,6 +199,7 @@ impl Command {
             Self::Broker(typed) => typed.output.format(),
             #[cfg(feature = "bench")]
             Self::Bench(typed) => typed.output().map_or(Ok(Format::Text), |output| output.format()),
+            Self::Topic(_) | Self::Group(_) => Ok(Format::Text),
         }
     }
 
@@ -192,6 +212,7 @@ impl Command {
             Self::Demo(_) | Self::Broker(_) => &[],
             #[cfg(feature = "bench")]
             Self::Bench(_) => &[],
+            Self::Topic(_) | Self::Group(_) => crate::operate::DEFAULTS,
         }
     }
 }
@@ -247,7 +268,7 @@ fn parse(program: Program, arguments: Vec<OsString>) -> Result<Command, Refusal>
 fn resolve(command: &Command, environment: &Environment) -> Result<Plan> {
     let resolver = Resolver::new(environment);
     let format = command.format()?;
-    let filter = resolver.log_filter()?;
+    let mut filter = resolver.log_filter()?;
     let job = if command.lists_properties() {
         Job::Print(usage::properties(command.defaults()))
     } else {
@@ -260,8 +281,14 @@ fn resolve(command: &Command, environment: &Environment) -> Result<Plan> {
             Command::Broker(typed) => Job::Broker(typed.resolve(&resolver)?),
             #[cfg(feature = "bench")]
             Command::Bench(typed) => Job::Bench(typed.resolve(&resolver, format)?),
+            Command::Topic(typed) => Job::Operate(typed.resolve(&resolver)?),
+            Command::Group(typed) => Job::Operate(typed.resolve(&resolver)?),
         }
     };
+    // What goes wrong on the way to a result is no news if the result comes, and part of the error if it does not.
+    if matches!(job, Job::Operate(_)) && filter.is_empty() {
+        filter = "error".to_owned();
+    }
     Ok(Plan { job, filter, format, warnings: resolver.warnings() })
 }
 

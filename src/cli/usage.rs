@@ -24,6 +24,8 @@ Examples:
   krs send --interval 0 --count 100000        send as fast as it can, then stop
   krs send -b broker-1:9092,broker-2:9092 -X compression.type=lz4
   krs send -X list                            every Kafka property, with its default
+  krs topic list                              topics; krs topic --help for more
+  krs group lag rust-consumer-group           how far the receivers are behind
 A link named sender or receiver to this program acts as that service.
 
 Exit codes:
@@ -63,6 +65,25 @@ pub(super) fn receive_examples(name: &str) -> String {
     )
 }
 
+pub(super) const TOPIC_EXAMPLES: &str = "\
+Examples:
+  krs topic list
+  krs topic describe orders --json | jq .partitions
+  krs topic create orders --partitions 6 --config retention.ms=3600000
+  krs topic add-partitions orders --partitions 12
+  krs topic configs orders --set cleanup.policy=compact --unset retention.ms
+  krs topic delete orders --yes";
+
+pub(super) const GROUP_EXAMPLES: &str = "\
+Examples:
+  krs group list
+  krs group describe rust-consumer-group
+  krs group lag rust-consumer-group --watch 5
+  krs group lag rust-consumer-group --json | jq .total_lag
+  krs group reset-offsets rust-consumer-group --topic rust-messages --to-time -10m
+  krs group reset-offsets rust-consumer-group --topic rust-messages:0,2 --to-earliest --execute
+  krs group delete old-group --yes";
+
 fn examples(lines: &[(String, &str)]) -> String {
     let mut text = String::from("Examples:\n");
     for (command, meaning) in lines {
@@ -90,7 +111,27 @@ pub(super) fn standalone<T: Args>(name: &'static str, after_help: String) -> Com
 
 /// Where the flags and commands are listed that could have been meant: "krs send --help".
 pub(super) fn where_to_ask(program: Program, arguments: &[OsString]) -> String {
-    let commands = ["send", "receive", "demo", "broker", "bench", "produce", "consume", "latency", "compare"];
+    let commands = [
+        "send",
+        "receive",
+        "demo",
+        "broker",
+        "bench",
+        "produce",
+        "consume",
+        "latency",
+        "compare",
+        "topic",
+        "group",
+        "list",
+        "describe",
+        "create",
+        "delete",
+        "add-partitions",
+        "configs",
+        "lag",
+        "reset-offsets",
+    ];
     let typed = arguments.iter().skip(1).map_while(|argument| commands.iter().find(|command| argument == **command));
     let mut words = vec![program.name()];
     words.extend(typed.filter(|_| program == Program::Krs));
@@ -120,7 +161,12 @@ fn complaint(help: &str, error: &clap::Error) -> String {
     let given = value(error, ContextKind::InvalidValue).unwrap_or_default();
     match error.kind() {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            format!("a command is missing; for example krs send or krs receive, and {help} lists them all")
+            let examples = match help {
+                "krs topic --help" => "krs topic list",
+                "krs group --help" => "krs group list",
+                _ => "krs send or krs receive",
+            };
+            format!("a command is missing; for example {examples}, and {help} lists them all")
         }
         ErrorKind::InvalidSubcommand => {
             let name = value(error, ContextKind::InvalidSubcommand).unwrap_or_default();
@@ -137,6 +183,18 @@ fn complaint(help: &str, error: &clap::Error) -> String {
                 "{name} needs a value; {}",
                 example(&name).map_or_else(|| format!("{help} tells more"), |e| format!("for example {name} {e}"))
             )
+        }
+        ErrorKind::MissingRequiredArgument if argument.is_some() => {
+            let missing = value(error, ContextKind::InvalidArg).unwrap_or_default();
+            match missing.strip_prefix("<--") {
+                // "<--to-earliest|--to-offset <N>>": flags of which one is needed.
+                Some(choice) => {
+                    let flags = choice.split('|').map(|flag| flag.split([' ', '>']).next().unwrap_or_default());
+                    let flags = flags.map(|flag| format!("--{}", flag.trim_start_matches('-'))).collect::<Vec<_>>();
+                    format!("one of {} is missing; {help} tells more", flags.join(", "))
+                }
+                None => format!("{} is missing; {help} tells more", argument.unwrap_or_default()),
+            }
         }
         ErrorKind::InvalidUtf8 => "an argument is not UTF-8".to_owned(),
         _ => {
