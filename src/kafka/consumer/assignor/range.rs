@@ -55,7 +55,7 @@ fn within_racks(works: &mut [Work]) {
     }
     for mut works in alike.into_values() {
         match works.as_mut_slice() {
-            [work] if work.racks_matter => work.share_out(|rack, replicas| fits(rack, replicas)),
+            [work] if work.racks_matter => work.share_out(fits),
             [_] => {}
             works => together(works),
         }
