@@ -51,7 +51,6 @@ pub(super) trait Assignor: Send + Sync {
 
     /// Whether members keep what they own while they rejoin (KIP-429).
     // Joins are eager so far: only tests ask.
-    #[allow(dead_code)]
     fn cooperative(&self) -> bool {
         false
     }

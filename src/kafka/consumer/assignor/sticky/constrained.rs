@@ -62,8 +62,7 @@ impl<'a> Deal<'a> {
     /// Everyone keeps what it owns, up to the size of a share; of more the partitions with the lowest numbers.
     fn keep_owned(&mut self) {
         for member in 0..self.board.member_count() {
-            let (mut owned, far): (Vec<usize>, Vec<usize>) =
-                self.board.owned[member].iter().partition(|partition| self.board.fits(member, **partition));
+            let mut owned = self.board.owned[member].clone();
             owned.sort_by_key(|partition| (partition - self.board.topic(*partition).first, *partition));
             let kept = if owned.len() < self.least {
                 self.under.push(member);
@@ -78,7 +77,7 @@ impl<'a> Deal<'a> {
                 self.least
             };
             let released = owned.split_off(kept);
-            for partition in released.into_iter().chain(far) {
+            for partition in released {
                 self.released_by[partition] = Some(member);
             }
             for partition in &owned {

@@ -48,13 +48,12 @@ impl<'a> Balance<'a> {
         self.board.topic(partition).subscribers.binary_search(&member).is_ok()
     }
 
-    /// Leaves partitions with their owners that still subscribe to them and can read them within their rack. Returns
-    /// whether that were all.
+    /// Leaves partitions with their owners that still subscribe to them. Returns whether that were all.
     fn keep_owned(&mut self) -> bool {
         let mut all = true;
         for (member, owned) in self.board.owned.iter().enumerate() {
             for partition in owned {
-                if self.subscribes(member, *partition) && self.board.fits(member, *partition) {
+                if self.subscribes(member, *partition) {
                     self.owner[*partition] = Some(member);
                     self.sizes[member] += 1;
                 } else {

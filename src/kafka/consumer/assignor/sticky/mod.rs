@@ -7,6 +7,9 @@
 //! | `constrained.rs` | everybody subscribes to the same: quotas, filled in one pass |
 //! | `general.rs` | subscriptions differ: to the least loaded, then moves while they help |
 //!
+//! Racks (KIP-881) decide where to go with what nobody has, not whether somebody keeps what it has: a member that gives up
+//! what is not in its rack may get it back, and the group would rebalance for ever.
+//!
 //! Both assignors decide alike. They differ in where members tell what they own, and in that the cooperative one keeps
 //! partitions from their next owner until the present one has given them up.
 
