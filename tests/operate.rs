@@ -257,7 +257,7 @@ fn offsets_are_reset_only_when_told_to() {
     for (words, code, why) in [
         ("g --topic absent --to-latest --execute", 1, "there is no topic absent"),
         ("g --topic t:0,7 --to-latest --execute", 1, "t-7"),
-        ("g --topic t:x --to-latest", 2, "t:0,2"),
+        ("g --topic t:x --to-latest", 2, "orders:0,2"),
         ("absent --topic t --to-latest --execute", 1, "there is no group absent"),
         ("g --topic t --to-time 2036-01-01T00:00Z", 2, "in the future"),
         ("g --topic t --to-time 2026-02-30T00:00Z", 2, "no such time"),
