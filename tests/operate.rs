@@ -60,7 +60,7 @@ fn refusal(broker: &DevBroker, words: &str, code: i32) -> String {
 }
 
 fn config(broker: &DevBroker) -> Config {
-    Config::new().set("bootstrap.servers", &broker.bootstrap()).unwrap()
+    Config::new().set("bootstrap.servers", broker.bootstrap()).unwrap()
 }
 
 /// A topic of two partitions with five records in each, a second apart, the last one now.

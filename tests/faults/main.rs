@@ -7,6 +7,7 @@
 //! | `connect.rs` | what comes before it: versions, metadata, producer ids |
 //! | `fetch.rs` | reading: records, the ends of logs |
 //! | `groups.rs` | reading as a member of a group |
+//! | `admin_calls.rs` | every call of `Admin`: one failing request, silent brokers, no coordinator |
 //! | `cluster.rs` | leaders that move, brokers that stop, hang or forget |
 //! | `admin.rs` | administration: every call with nobody to answer it |
 //! | `services.rs` | sender and receiver, as a program |
@@ -16,6 +17,7 @@
 #![cfg(feature = "devbroker")]
 
 mod admin;
+mod admin_calls;
 mod cluster;
 mod connect;
 mod fetch;

@@ -170,7 +170,7 @@ impl Admin {
     pub(super) fn coordinators(&self, groups: &[&&str], step: Deadline) -> Result<Vec<Result<i32>>> {
         self.talk(ANY, step, |connection| {
             if connection.versions().negotiate::<FindCoordinatorRequest>()? < 4 {
-                return groups.iter().map(|group| Ok(coordinator(connection, group, step)?)).collect();
+                return groups.iter().map(|group| coordinator(connection, group, step)).collect();
             }
             let coordinator_keys = groups.iter().map(|group| (**group).to_owned()).collect();
             let response = connection.call(&FindCoordinatorRequest { coordinator_keys, ..Default::default() }, step)?;

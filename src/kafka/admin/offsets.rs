@@ -9,7 +9,8 @@ use crate::kafka::error::{Error, Result};
 use crate::kafka::net::Connection;
 use crate::kafka::protocol::messages::{
     ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic, OffsetCommitRequest, OffsetCommitRequestPartition,
-    OffsetCommitRequestTopic, OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchResponse,
+    OffsetCommitRequestTopic, OffsetDeleteRequest, OffsetDeleteRequestPartition, OffsetDeleteRequestTopic,
+    OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchResponse,
 };
 use crate::kafka::protocol::{ApiKey, ErrorCode};
 
@@ -194,6 +195,42 @@ impl Admin {
             Ok(vec![Ok(())])
         });
         super::only(outcome).map_err(|error| about(group, error))
+    }
+
+    /// Forgets what a group has committed for these partitions, which none of its members may be subscribed to (KIP-496).
+    ///
+    /// # Errors
+    /// For each: a member is subscribed to its topic (`GROUP_SUBSCRIBED_TO_TOPIC`), no such group or partition, may not
+    /// be changed, or no coordinator answered within `default.api.timeout.ms`.
+    pub fn delete_offsets(&self, group: &str, partitions: &[TopicPartition]) -> Vec<Result<()>> {
+        let coordinator = |partitions: &[&TopicPartition], step: Deadline| {
+            let node = super::only(self.coordinators(&[&group], step)?);
+            Ok(partitions.iter().map(|_| node.clone()).collect())
+        };
+        self.spread(partitions, self.deadline(), coordinator, |node, partitions, _, step| {
+            let mut topics: Vec<OffsetDeleteRequestTopic> = Vec::new();
+            for partition in partitions {
+                let entry = OffsetDeleteRequestPartition { partition_index: partition.partition };
+                match topics.iter_mut().find(|topic| topic.name == *partition.topic) {
+                    Some(topic) => topic.partitions.push(entry),
+                    None => topics
+                        .push(OffsetDeleteRequestTopic { name: partition.topic.to_string(), partitions: vec![entry] }),
+                }
+            }
+            let request = OffsetDeleteRequest { group_id: group.to_owned(), topics };
+            let response = self.talk(node, step, |connection| connection.call(&request, step))?;
+            checked(ApiKey::OffsetDelete, response.error_code, None).map_err(|error| about(group, error))?;
+            let answer = |partition: &&TopicPartition| {
+                let topic = response.topics.iter().find(|topic| topic.name == *partition.topic);
+                let mut entries = topic.iter().flat_map(|topic| &topic.partitions);
+                let entry = entries.find(|entry| entry.partition_index == partition.partition);
+                entry
+                    .ok_or_else(|| unmentioned(ApiKey::OffsetDelete, "partition"))
+                    .and_then(|entry| checked(ApiKey::OffsetDelete, entry.error_code, None))
+                    .map_err(|error| error.with_partition(&*partition.topic, partition.partition))
+            };
+            Ok(partitions.iter().map(answer).collect())
+        })
     }
 }
 
