@@ -7,7 +7,7 @@ mod process;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use krs::devbroker::{DevBroker, Options};
+use krs::devbroker::{DevBroker, Options, Version};
 use krs::{Config, Consumer, Producer, Record};
 use process::{Ended, Program};
 use serde_json::{Value, json};
@@ -307,5 +307,26 @@ fn without_a_broker_everything_ends_in_one_line() {
         let ended = process::run(&mut command, LONG);
         ended.code(3);
         assert_eq!((ended.stdout.len(), ended.stderr.len()), (0, 1), "{words}: {:?}", ended.stderr);
+    }
+}
+
+/// DeleteTopics 4 and OffsetFetch 5 carry names in other fields than later versions.
+#[test]
+fn older_kafkas_are_operated_alike() {
+    for version in Version::ALL {
+        let mut options = Options::default();
+        (options.auto_create_topics, options.version) = (false, version);
+        let broker = DevBroker::start(options).unwrap();
+        filled(&broker, "t");
+        stand(&broker, "g", "t", 2);
+        assert_eq!(object(&broker, "group lag g")["total_lag"], 6);
+        assert_eq!(object(&broker, "group describe g")["state"], "Empty");
+        assert_eq!(object(&broker, "group list")["groups"][0]["group"], "g");
+        assert_eq!(refusal(&broker, "group describe absent", 1), "there is no group absent");
+        done(&broker, "topic configs t --set retention.ms=3600000");
+        done(&broker, "topic add-partitions t --partitions 3");
+        done(&broker, "group delete g --yes");
+        done(&broker, "topic delete t --yes");
+        assert_eq!(object(&broker, "topic list"), json!({"topics": []}));
     }
 }

@@ -180,14 +180,17 @@ impl Admin {
     /// It does not exist, the cluster refuses, or `default.api.timeout.ms` passed.
     pub fn delete_topic(&self, name: &str) -> Result<()> {
         names::check_topic(name)?;
-        let request = DeleteTopicsRequest {
-            topics: vec![DeleteTopicState { name: Some(name.to_owned()), ..Default::default() }],
-            topic_names: vec![name.to_owned()],
-            timeout_ms: self.patience_of_brokers(),
-        };
+        let state = DeleteTopicState { name: Some(name.to_owned()), ..Default::default() };
+        let timeout_ms = self.patience_of_brokers();
         self.attempt(self.deadline(), |tries| {
-            let response =
-                self.talk(self.controller(), tries.step(), |connection| connection.call(&request, tries.step()))?;
+            let step = tries.step();
+            let response = self.talk(self.controller(), step, |connection| {
+                let request = match connection.versions().negotiate::<DeleteTopicsRequest>()? {
+                    6.. => DeleteTopicsRequest { topics: vec![state.clone()], timeout_ms, ..Default::default() },
+                    _ => DeleteTopicsRequest { topic_names: vec![name.to_owned()], timeout_ms, ..Default::default() },
+                };
+                connection.call(&request, step)
+            })?;
             let result = response.responses.first().ok_or_else(|| unmentioned(ApiKey::DeleteTopics, "topic"))?;
             match result.error_code {
                 // An earlier attempt was carried out, its answer lost.
