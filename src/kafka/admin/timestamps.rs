@@ -17,6 +17,9 @@ const PARTITION_BYTES: i32 = 16 << 10;
 /// Bytes of an answer.
 const ANSWER_BYTES: i32 = 512 << 10;
 
+/// The last version of Fetch that knows topics by their names.
+const BY_NAME: i16 = 12;
+
 /// A batch header's attribute: its base timestamp means something else, set by compaction (KIP-534).
 const DELETE_HORIZON: i16 = 0x40;
 
@@ -55,7 +58,11 @@ impl Admin {
                 let asked: Vec<(&TopicPartition, i64)> =
                     pending.iter().map(|&(index, offset)| (&records[index].0, offset)).collect();
                 let request = request(&asked);
-                let response = self.talk(node, step, |connection| connection.call(&request, step))?;
+                let response = self.talk(node, step, |connection| {
+                    let version = connection.versions().negotiate_up_to::<FetchRequest>(BY_NAME)?;
+                    connection.send_version(&request, version, step)?;
+                    connection.receive::<FetchRequest>(step)
+                })?;
                 checked(ApiKey::Fetch, response.error_code, None)?;
                 let mut again = Vec::new();
                 for (&(index, offset), (partition, _)) in pending.iter().zip(&asked) {
