@@ -120,9 +120,10 @@ impl Classic {
         }
     }
 
-    /// Whether what is held is kept while the group rebalances.
-    pub fn is_cooperative(&self) -> bool {
-        self.cooperative
+    /// Whether a commit that a rebalance got in the way of can succeed once that is over: what was held is still, and it
+    /// is not `poll` that must join first.
+    pub fn outlasts_rebalances(&self) -> bool {
+        self.cooperative && !matches!(self.phase, Phase::Rebalancing | Phase::Wanting)
     }
 
     pub(super) fn polls(&mut self) -> &mut Polls {
@@ -163,7 +164,9 @@ impl Classic {
         let known = !self.identity.member_id.is_empty() && !matches!(self.phase, Phase::Fenced);
         let left = std::mem::replace(&mut self.identity, Identity::none());
         self.phase = Phase::Out;
-        self.before = Some((self.stays, left.clone()));
+        if known {
+            self.before = Some((self.stays, left.clone()));
+        }
         self.stays += 1;
         self.heartbeat_due = None;
         self.counts = None;
