@@ -28,7 +28,9 @@ fn a_record_that_may_be_in_the_log_ends_as_unknown_and_its_partition_goes_on() {
         assert_eq!((error.topic(), error.partition()), (Some("t"), Some(0)), "{error}");
         let text = error.to_string();
         assert!(text.contains("message.timeout.ms"), "{text}");
-        assert!(text.contains("closed the connection") || text.contains("connection lost"), "{text}");
+        // On a machine with much to do the last try is still under way at the end.
+        let causes = ["closed the connection", "connection lost", "waiting for the answer to Produce"];
+        assert!(causes.iter().any(|cause| text.contains(cause)), "{text}");
         kafka.script(|_| Act::Usual);
         let after: Vec<_> = names(0..3).iter().map(|name| send(&producer, name)).collect();
         after.iter().for_each(|delivery| drop(delivery.wait().unwrap()));
