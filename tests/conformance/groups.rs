@@ -1,12 +1,12 @@
 //! Consumer groups, as their members see them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, channel};
 
 use krs::kafka::protocol::messages::{DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic};
 use krs::{Consumer, ErrorKind, Rebalance, Record, TopicPartition};
 
-use crate::support::{Entry, LONG, kafka, numbers, partitions, poll, read, take, unique, until, write};
+use crate::support::{LONG, kafka, numbers, partitions, poll, read, share, take, unique, until, write};
 use crate::wire::{Topic, Wire};
 
 /// What members have in common.
@@ -27,22 +27,6 @@ fn member_with(group: &str, topics: &[&str], settings: &[(&str, &str)]) -> (Cons
 
 fn member(group: &str, topic: &str) -> Consumer {
     member_with(group, &[topic], &[]).0
-}
-
-/// Polls all members until each holds so many partitions; what they read meanwhile.
-#[track_caller]
-fn share(members: &mut [&mut Consumer], counts: &[usize]) -> Vec<Entry> {
-    let mut entries = Vec::new();
-    until("the partitions are shared", || {
-        for member in &mut *members {
-            entries.extend(poll(member));
-        }
-        let held: Vec<_> = members.iter().map(|member| member.assignment().len()).collect();
-        (held == counts).then_some(())
-    });
-    let all: Vec<_> = members.iter().flat_map(|member| member.assignment()).collect();
-    assert_eq!(BTreeSet::from_iter(&all).len(), all.len(), "no partition is held twice");
-    entries
 }
 
 /// What a group has committed.

@@ -1,13 +1,12 @@
 //! Groups of the consumer protocol (KIP-848), as their members see them. A broker that does not serve them refuses, and
 //! then that is what is asserted.
 
-use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, channel};
 
 use krs::{Consumer, Error, Rebalance, Record};
 
 use crate::consumer_groups::served;
-use crate::support::{Entry, LONG, TICK, kafka, numbers, partitions, poll, take, unique, until, write};
+use crate::support::{LONG, TICK, kafka, numbers, partitions, share, take, unique, until, write};
 
 const MEMBER: [(&str, &str); 2] = [("auto.offset.reset", "earliest"), ("group.protocol", "consumer")];
 
@@ -39,22 +38,6 @@ fn joinable(topic: &str, group: &str) -> bool {
         consumer.close(LONG).unwrap();
     }
     served
-}
-
-/// Polls all members until each holds so many partitions; what they read meanwhile.
-#[track_caller]
-fn share(members: &mut [&mut Consumer], counts: &[usize]) -> Vec<Entry> {
-    let mut entries = Vec::new();
-    until("the partitions are shared", || {
-        for member in &mut *members {
-            entries.extend(poll(member));
-        }
-        let held: Vec<_> = members.iter().map(|member| member.assignment().len()).collect();
-        (held == counts).then_some(())
-    });
-    let all: Vec<_> = members.iter().flat_map(|member| member.assignment()).collect();
-    assert_eq!(BTreeSet::from_iter(&all).len(), all.len(), "no partition is held twice");
-    entries
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The Kafka under test, names of a test's own, and what tests do with clients over and over.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -208,4 +209,20 @@ pub fn until<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
         assert!(Instant::now() < deadline, "{what}: not within {LONG:?}");
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// Polls all members until each holds so many partitions; what they read meanwhile.
+#[track_caller]
+pub fn share(members: &mut [&mut Consumer], counts: &[usize]) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    until("the partitions are shared", || {
+        for member in &mut *members {
+            entries.extend(poll(member));
+        }
+        let held: Vec<_> = members.iter().map(|member| member.assignment().len()).collect();
+        (held == counts).then_some(())
+    });
+    let all: Vec<_> = members.iter().flat_map(|member| member.assignment()).collect();
+    assert_eq!(BTreeSet::from_iter(&all).len(), all.len(), "no partition is held twice");
+    entries
 }

@@ -460,11 +460,6 @@ impl Core {
         shared.coordinator.notify_all();
     }
 
-    /// Whether positions are to be committed before partitions are let go without a rebalance.
-    pub fn finishes_partitions(&self) -> bool {
-        !self.assignment.is_empty() && self.group.is_some()
-    }
-
     /// Says what a rebalance changed, why it was and how long it took. `new` has been taken up.
     pub fn tell_rebalanced(&mut self, id: &str, new: &[TopicPartition]) {
         let held = self.assignment.list().len();

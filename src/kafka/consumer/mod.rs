@@ -275,12 +275,9 @@ impl Consumer {
     /// [`ErrorKind::State`] once the consumer is closed.
     pub fn unsubscribe(&mut self) -> Result<()> {
         let shared = Arc::clone(&self.shared);
-        let mut core = usable(&shared)?;
-        if core.finishes_partitions() {
-            drop(core);
-            self.commit_finished();
-            core = shared.lock();
-        }
+        drop(usable(&shared)?);
+        self.commit_finished();
+        let mut core = shared.lock();
         core.subscription = Subscription::Nothing;
         if core.pattern.take().is_some() {
             shared.cluster.track_all(false);
@@ -380,10 +377,7 @@ impl Consumer {
             Step::Revoke(partitions) => {
                 log::debug!("group {}: giving up {}", self.group_id(), Listed(&partitions));
                 self.commit_finished();
-                let event = Rebalance::Revoked(partitions);
-                self.tell(&event);
-                let (Rebalance::Revoked(partitions) | Rebalance::Assigned(partitions) | Rebalance::Lost(partitions)) =
-                    event;
+                self.tell(&Rebalance::Revoked(partitions.clone()));
                 let mut core = shared.lock();
                 for partition in &partitions {
                     core.assignment.remove(partition);
@@ -440,9 +434,10 @@ impl Consumer {
         self.shared.settings.group_id.as_deref().unwrap_or_default()
     }
 
-    /// With `enable.auto.commit`: commits what `poll` returned before, because it goes to others now.
-    fn commit_finished(&mut self) {
+    /// With `enable.auto.commit`: commits what `poll` returned before, if anything is held, because it is let go now.
+    fn commit_finished(&self) {
         if self.shared.settings.auto_commit.is_some()
+            && !self.shared.lock().assignment.is_empty()
             && let Err(error) = self.commit()
         {
             log::warn!("group {}: what was read last is not committed: {error}", self.group_id());
@@ -756,7 +751,7 @@ impl Consumer {
         if holds && !self.in_listener {
             let held = self.assignment();
             self.follow(if lost { Step::Lose } else { Step::Revoke(held) })?;
-        } else if !lost && shared.lock().finishes_partitions() {
+        } else if !lost {
             self.commit_finished();
         }
         core = shared.lock();

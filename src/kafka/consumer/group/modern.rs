@@ -435,9 +435,10 @@ impl Modern {
 
     /// Who is to commit now what was read in `stay`; nobody if that is over.
     pub fn identity_in(&self, stay: Stay) -> Option<Identity> {
-        let identity = || Identity { generation: self.epoch, member_id: self.member_id.clone() };
         match &self.before {
-            _ if stay == Stay::Member(self.stays) => Some(identity()),
+            _ if stay == Stay::Member(self.stays) => {
+                Some(Identity { generation: self.epoch, member_id: self.member_id.clone() })
+            }
             Some((before, member)) if stay == Stay::Member(*before) => Some(member.clone()),
             _ => None,
         }
