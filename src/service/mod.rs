@@ -8,6 +8,7 @@ mod account;
 pub mod broker;
 #[cfg(feature = "devbroker")]
 pub mod demo;
+pub(crate) mod escapes;
 pub mod ledger;
 pub mod message;
 mod output;
