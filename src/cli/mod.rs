@@ -13,7 +13,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde::Serialize;
 
 use crate::logging::{self, Format};
-use crate::service::{Stop, receiver, sender};
+use crate::service::{Stop, lines, receiver, sender};
 use crate::{Error, ErrorKind, Result};
 
 #[cfg(feature = "bench")]
@@ -90,6 +90,7 @@ struct Plan {
 #[derive(Debug)]
 enum Job {
     Send(sender::Options),
+    SendLines(lines::Options),
     Receive(receiver::Options),
     #[cfg(feature = "devbroker")]
     Demo(crate::service::demo::Options),
@@ -136,6 +137,7 @@ fn start(program: Program, plan: &Plan) -> Result<u8> {
     }
     match &plan.job {
         Job::Send(options) => sender::run(options, &stop).map(|totals| totals.exit_code()),
+        Job::SendLines(options) => lines::run(options, &stop).map(|totals| totals.exit_code()),
         Job::Receive(options) => receiver::run(options, &stop).map(|totals| totals.exit_code()),
         #[cfg(feature = "devbroker")]
         Job::Demo(options) => {
@@ -273,6 +275,7 @@ fn resolve(command: &Command, environment: &Environment) -> Result<Plan> {
         Job::Print(usage::properties(command.defaults()))
     } else {
         match command {
+            Command::Send(typed) if typed.sends_lines() => Job::SendLines(typed.resolve_lines(&resolver)?),
             Command::Send(typed) => Job::Send(typed.resolve(&resolver)?),
             Command::Receive(typed) => Job::Receive(typed.resolve(&resolver, format)?),
             #[cfg(feature = "devbroker")]

@@ -10,6 +10,7 @@ pub mod broker;
 pub mod demo;
 pub(crate) mod escapes;
 pub mod ledger;
+pub mod lines;
 pub mod message;
 mod output;
 pub mod receiver;
@@ -17,6 +18,7 @@ mod repeats;
 mod schedule;
 pub mod sender;
 mod stop;
+mod together;
 pub(crate) mod topic;
 
 pub use stop::Stop;

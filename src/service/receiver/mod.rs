@@ -16,7 +16,6 @@ mod template;
 
 use std::io;
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::Duration;
 
 pub(super) use account::Account;
@@ -25,7 +24,7 @@ pub use range::{End, Start};
 pub use template::Template;
 
 use super::output::Output;
-use super::{Stop, topic};
+use super::{Stop, together, topic};
 use crate::logging::Format;
 use crate::stats::Reporter;
 use crate::{Config, Error, ErrorKind, Result};
@@ -152,7 +151,14 @@ pub(super) fn run_watched(options: &Options, stop: &Stop, account: &Arc<Account>
     };
 
     reporter.add(account);
-    let outcome = run_all(members, stop);
+    let outcome = together::run("receiver", members, stop, |member| {
+        let gone = member.run(stop)?;
+        if gone && options.receivers > 1 {
+            // Nobody reads what the others write.
+            stop.ask();
+        }
+        Ok(())
+    });
     drop(reporter);
     account.tell_totals();
     outcome.map(|()| account.totals())
@@ -196,49 +202,6 @@ fn start<'a>(
         }
     }
     Ok(Some(members))
-}
-
-/// Runs one member here, or several on threads of their own. A member that fails ends all, and so does a reader that is
-/// gone; the first failure is told.
-fn run_all(mut members: Vec<Member<'_>>, stop: &Stop) -> Result<()> {
-    if members.len() == 1 {
-        return members.remove(0).run(stop).map(drop);
-    }
-    thread::scope(|scope| {
-        let mut threads = Vec::new();
-        let mut outcome = Ok(());
-        for (number, member) in (1..).zip(members) {
-            let started = thread::Builder::new().name(format!("receiver-{number}")).spawn_scoped(scope, move || {
-                let guard = EndsAll(stop);
-                let outcome = member.run(stop);
-                if matches!(outcome, Ok(false)) {
-                    std::mem::forget(guard);
-                }
-                outcome.map(drop)
-            });
-            match started {
-                Ok(thread) => threads.push(thread),
-                Err(error) => {
-                    stop.ask();
-                    outcome = Err(Error::new(ErrorKind::Io, format!("cannot start a receiver's thread: {error}")));
-                    break;
-                }
-            }
-        }
-        for thread in threads {
-            outcome = outcome.and(thread.join().unwrap_or_else(|_| Err(Error::state("a receiver panicked"))));
-        }
-        outcome
-    })
-}
-
-/// Asks all to end when one has failed or panicked.
-struct EndsAll<'a>(&'a Stop);
-
-impl Drop for EndsAll<'_> {
-    fn drop(&mut self) {
-        self.0.ask();
-    }
 }
 
 fn output_error(error: &io::Error) -> Error {
