@@ -20,6 +20,7 @@ pub mod sender;
 mod stop;
 mod together;
 pub(crate) mod topic;
+pub mod verifiable;
 
 pub use stop::Stop;
 
