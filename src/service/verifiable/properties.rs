@@ -1,15 +1,15 @@
 //! Java's properties files, by the rules of `java.util.Properties`.
 //!
 //! A line is a name and a value, put apart by `=`, `:` or blanks; `#` and `!` begin comments; a backslash at the end
-//! continues a line; `\t`, `\n`, `\r`, `\f` and `\uXXXX` are what they are in Java, and any other `\c` is `c`. UTF-8, as
-//! Kafka's own loader has it since such files are written so; it has the ASCII of Java's ISO 8859-1 in common.
+//! continues a line; `\t`, `\n`, `\r`, `\f` and `\uXXXX` are what they are in Java, and any other `\c` is `c`. Bytes are
+//! ISO 8859-1, so that whatever is beyond it has to be written as `\uXXXX`.
 
 /// The names and values, in their order.
 ///
 /// # Errors
 /// What is wrong, with the number of the line. Values stay out of it: they may be secret.
 pub(super) fn parse(bytes: &[u8]) -> Result<Vec<(String, String)>, String> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned())?;
+    let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let mut lines = (1..).zip(text.split('\n'));
     let mut pairs = Vec::new();
@@ -93,7 +93,8 @@ mod tests {
     use super::*;
 
     fn pairs(text: &str) -> Vec<(String, String)> {
-        parse(text.as_bytes()).unwrap()
+        let bytes: Vec<u8> = text.chars().map(|c| u8::try_from(c).unwrap()).collect();
+        parse(&bytes).unwrap()
     }
 
     fn owned(list: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -134,7 +135,6 @@ mod tests {
             (&b"a=1\nb=\\u12"[..], "line 2: \\u needs four hexadecimal digits"),
             (b"\\u+123=1", "line 1: \\u needs four hexadecimal digits"),
             (b"a=\\uD83D!", "line 1: half a character in \\u"),
-            (b"a=\xff", "not UTF-8"),
         ] {
             assert_eq!(parse(text).unwrap_err(), expected);
         }
