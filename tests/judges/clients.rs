@@ -153,13 +153,14 @@ fn mixed(side: &Side, kind: &[&str]) -> String {
         let objects = lines.iter().filter_map(|line| serde_json::from_str::<Map<String, Value>>(line).ok());
         objects.map(|event| (event["name"].to_string(), event.keys().cloned().collect())).collect()
     };
-    assert_eq!(shapes(&ours.0.stdout.now()), shapes(&java.0.stdout.now()), "the fields of every event");
+    let javas = shapes(&java.0.stdout.now());
     let mut all = java.stop();
     ours.wait_for_partitions(4);
     fill_all(side, &topic, 4);
     ours.wait_for_records(60);
     let java = Member::join(side, &topic, &topic, kind);
     java.wait_for_partitions(2);
+    assert_eq!(shapes(&ours.0.stdout.now()), javas, "the fields of every event, of a revocation too");
     all.extend(ours.stop());
     java.wait_for_partitions(4);
     fill_all(side, &topic, 4);
