@@ -58,6 +58,29 @@ fn stay(config: &Config, handed: &Handed, polls: Option<u64>, done: &AtomicBool,
     within(LONG, "closing", || consumer.close(LONG)).unwrap();
 }
 
+/// Members of the consumer protocol keep what they commit even if they leave at once.
+#[test]
+fn what_was_committed_before_leaving_arrives_before_the_leaving_does() {
+    let broker = kafka_with(|_| {});
+    write(&config(&broker), 0, PARTITIONS as usize * 5);
+    for protocol in ["classic", "consumer"] {
+        let plain = config(&broker);
+        let config = if protocol == "classic" { member(plain) } else { modern(plain) }.and(&[("group.id", protocol)]);
+        let mut consumer = Consumer::connect(&config).unwrap();
+        consumer.subscribe(["t"]).unwrap();
+        let mut seen = 0;
+        while seen < PARTITIONS as usize * 5 {
+            seen += within(LONG, "a poll", || consumer.poll(TICK)).unwrap().iter().count();
+        }
+        let all = consumer.assignment();
+        consumer.commit_async().unwrap();
+        consumer.unsubscribe().unwrap();
+        within(LONG, "closing", || consumer.close(LONG)).unwrap();
+        let reader = Consumer::connect(&config).unwrap();
+        assert_eq!(reader.committed(&all).unwrap(), vec![Some(5); PARTITIONS as usize], "{protocol}");
+    }
+}
+
 fn exactly_once(settings: &[(&str, &str)]) {
     let broker = kafka_with(|options| {
         options.groups.min_session_timeout = Duration::from_millis(100);

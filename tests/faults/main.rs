@@ -11,9 +11,8 @@
 //! | `groups.rs` | reading as a member of a group |
 //! | `churn.rs` | members that come and go |
 //! | `replicas.rs` | reading from a replica, with and without it |
-//! | `admin_calls.rs` | every call of `Admin`: one failing request, silent brokers, no coordinator |
+//! | `admin.rs` | every call of `Admin`: one failing request, silent brokers, no coordinator |
 //! | `cluster.rs` | leaders that move, brokers that stop, hang or forget |
-//! | `admin.rs` | administration: every call with nobody to answer it |
 //! | `services.rs` | sender and receiver, as a program |
 //! | `ledger.rs` | the one checker: what was sent, what became of it, and what the log holds |
 //! | `reader.rs` | the checker of what is read |
@@ -22,7 +21,6 @@
 #![cfg(feature = "devbroker")]
 
 mod admin;
-mod admin_calls;
 mod churn;
 mod cluster;
 mod connect;

@@ -92,6 +92,22 @@ impl Metadata {
         self.partition(topic, partition)?.leader
     }
 
+    /// The same, with those topics as missing that were wanted by name. An answer with all topics does not mention them.
+    pub(super) fn with_missing(mut self, wanted: &super::Wanted) -> Self {
+        if wanted.all {
+            for name in &wanted.topics {
+                let missing = || Topic {
+                    id: Uuid::ZERO,
+                    error: ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+                    internal: false,
+                    partitions: Vec::new(),
+                };
+                self.topics.entry(name.clone()).or_insert_with(missing);
+            }
+        }
+        self
+    }
+
     /// Whether brokers or leaders are others than in the snapshot before it.
     pub(super) fn tells_more_than(&self, before: &Self) -> bool {
         self.brokers != before.brokers || self.topics != before.topics

@@ -53,10 +53,17 @@ struct State {
 }
 
 impl State {
-    /// What to ask for: these, or all.
-    fn wanted_topics(&self) -> Option<BTreeSet<String>> {
-        (!self.all).then(|| self.topics.clone())
+    fn wants(&self) -> Wanted {
+        Wanted { topics: self.topics.clone(), all: self.all }
     }
+}
+
+/// What a snapshot is to hold.
+#[derive(Debug, Default)]
+struct Wanted {
+    topics: BTreeSet<String>,
+    /// Every topic there is besides.
+    all: bool,
 }
 
 /// Told of each new snapshot, on the metadata thread or that of [`Cluster::follow_hints`]: must not block.
@@ -266,7 +273,7 @@ fn no_broker(mut failures: Vec<Error>) -> Error {
 fn first_contact(settings: &ClientSettings, closer: &Closer, deadline: Deadline) -> Result<(Connection, Metadata)> {
     let contact = first_of(&settings.bootstrap, closer, deadline, |address, turn| {
         let mut connection = Connection::open(address, settings, closer, turn)?;
-        let answer = connection.call(&request_for(Some(&BTreeSet::new()), settings), turn)?;
+        let answer = connection.call(&request_for(&Wanted::default(), settings), turn)?;
         Ok((connection, Metadata::default().next(&answer)))
     });
     contact.map_err(|error| match error.kind() {
@@ -277,13 +284,13 @@ fn first_contact(settings: &ClientSettings, closer: &Closer, deadline: Deadline)
     })
 }
 
-/// The request for these topics, or for all.
-fn request_for(topics: Option<&BTreeSet<String>>, settings: &ClientSettings) -> MetadataRequest {
-    let named = |topics: &BTreeSet<String>| {
-        topics.iter().map(|name| MetadataRequestTopic { name: Some(name.clone()), ..Default::default() }).collect()
+fn request_for(wanted: &Wanted, settings: &ClientSettings) -> MetadataRequest {
+    let named = || {
+        let topic = |name: &String| MetadataRequestTopic { name: Some(name.clone()), ..Default::default() };
+        wanted.topics.iter().map(topic).collect()
     };
     MetadataRequest {
-        topics: topics.map(named),
+        topics: (!wanted.all).then(named),
         allow_auto_topic_creation: settings.allow_auto_create_topics,
         ..Default::default()
     }
@@ -305,7 +312,7 @@ impl Refresher {
         let mut refresher = Self { connection: Some(connection), backoff, last: Instant::now(), reminded: None };
         while let Some(cluster) = cluster.upgrade() {
             match refresher.wait(&cluster) {
-                Turn::Refresh(topics) => refresher.refresh(&cluster, topics.as_ref()),
+                Turn::Refresh(topics) => refresher.refresh(&cluster, &topics),
                 Turn::Idle => {}
                 Turn::Closed => return,
             }
@@ -323,14 +330,14 @@ impl Refresher {
         let age = now.saturating_duration_since(self.last);
         if state.wanted || state.failure.is_some() || age >= cluster.settings.metadata_max_age {
             state.wanted = false;
-            return Turn::Refresh(state.wanted_topics());
+            return Turn::Refresh(state.wants());
         }
         let left = (cluster.settings.metadata_max_age - age).min(GLANCE);
         drop(cluster.changed.wait_timeout(state, left));
         Turn::Idle
     }
 
-    fn refresh(&mut self, cluster: &Cluster, topics: Option<&BTreeSet<String>>) {
+    fn refresh(&mut self, cluster: &Cluster, topics: &Wanted) {
         let outcome = self.ask(cluster, topics);
         let now = Instant::now();
         let mut state = lock(&cluster.state);
@@ -339,7 +346,7 @@ impl Refresher {
         match outcome {
             Ok(answer) => {
                 // With what was hinted while it was on its way.
-                let snapshot = state.snapshot.next(&answer);
+                let snapshot = state.snapshot.next(&answer).with_missing(topics);
                 if calm || snapshot.tells_more_than(&state.snapshot) {
                     self.backoff.reset();
                 }
@@ -380,7 +387,7 @@ impl Refresher {
         }
     }
 
-    fn ask(&mut self, cluster: &Cluster, topics: Option<&BTreeSet<String>>) -> Result<MetadataResponse> {
+    fn ask(&mut self, cluster: &Cluster, topics: &Wanted) -> Result<MetadataResponse> {
         let settings = &cluster.settings;
         let deadline = Deadline::after("request.timeout.ms", settings.request_timeout);
         let request = request_for(topics, settings);
@@ -402,8 +409,7 @@ impl Refresher {
 }
 
 enum Turn {
-    /// These topics, or all.
-    Refresh(Option<BTreeSet<String>>),
+    Refresh(Wanted),
     Idle,
     Closed,
 }

@@ -24,7 +24,8 @@ const CALLBACK: Treatment = Ignored("callbacks are functions here, not propertie
 const METRICS: Treatment = Ignored("it belongs to the Java client's metrics");
 const LOGGING: Treatment = Ignored("logs are set by RUST_LOG or by the program's logger");
 const LEVEL: Treatment = Ignored("each compression type has one level");
-const AUTO_COMMIT: Treatment = Ignored("nothing is committed automatically");
+const AUTO_COMMIT: Treatment =
+    Ignored("what poll() handed over counts as stored, and offsets are kept by the group's coordinator");
 const AUTOMATIC: Treatment = Ignored("this client settles it by itself");
 const TRANSACTIONS: Treatment = Refused("transactions");
 const SHARE_GROUPS: Treatment = Refused("share groups");

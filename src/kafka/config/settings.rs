@@ -360,6 +360,10 @@ impl Config {
                 client.receive_max_bytes = fetch_max_bytes.unsigned_abs() as usize + FETCH_OVERHEAD;
             }
         }
+        if self.value(&table::AUTO_COMMIT)? && self.value(&table::GROUP_ID)?.is_none() {
+            let set = self.describe(&table::AUTO_COMMIT);
+            return Err(Error::config(format!("{set} needs group.id: there is no group to commit to")));
+        }
         let Kibibytes(prefetch_bytes) = self.value(&table::PREFETCH)?;
         Ok(ConsumerSettings {
             client: Arc::new(client),

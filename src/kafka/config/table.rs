@@ -146,5 +146,5 @@ properties! {
     AUTO_COMMIT: bool = Consumer "enable.auto.commit", also ["auto.commit.enable"], default "false"
         => "Whether poll() and close() commit what earlier polls returned.";
     AUTO_COMMIT_INTERVAL: Duration = Consumer "auto.commit.interval.ms", range 1..=INT, default "5000"
-        => "How often they do.";
+        => "How often poll() does.";
 }

@@ -443,8 +443,16 @@ impl Core {
     pub fn commit_now_and_then(&mut self, shared: &Shared, now: Instant) {
         let Some(interval) = shared.settings.auto_commit else { return };
         let Some(group) = self.group.as_mut().filter(|_| now >= self.auto_commit_at) else { return };
-        self.auto_commit_at = now + interval;
-        if self.assignment.is_empty() || group.membership.committer().is_err() {
+        if group.membership.committer().is_ok() {
+            self.auto_commit_at = now + interval;
+            self.commit_all_soon(shared);
+        }
+    }
+
+    /// With `enable.auto.commit`: commits what `poll` returned so far.
+    pub fn commit_all_soon(&mut self, shared: &Shared) {
+        let Some(group) = self.group.as_mut() else { return };
+        if shared.settings.auto_commit.is_none() || self.assignment.is_empty() {
             return;
         }
         let until = Deadline::after("default.api.timeout.ms", shared.settings.client.default_api_timeout);

@@ -248,6 +248,7 @@ impl Consumer {
             return Err(Error::state("subscribed to topics: unsubscribe before assigning partitions by hand"));
         }
         core.subscription = Subscription::Partitions;
+        core.commit_all_soon(&shared);
         for gone in core.assignment.list().iter().filter(|held| !partitions.contains(held)) {
             core.assignment.remove(gone);
             core.buffer.remove(gone);
@@ -299,7 +300,8 @@ impl Consumer {
     }
 
     /// Hands over records: as soon as there are any, and after `timeout` without any at the latest. At most
-    /// `max.poll.records`. Never waits for a broker longer than that; a zero timeout only looks.
+    /// `max.poll.records`. Never waits for a broker longer than that, but for the commit of what is given up with
+    /// `enable.auto.commit`; a zero timeout only looks.
     ///
     /// Joining the group and rebalances happen in here, so the listener of
     /// [`subscribe_with`](Self::subscribe_with) is called in here, and takes the time it takes.

@@ -50,7 +50,6 @@ pub(super) trait Assignor: Send + Sync {
     fn name(&self) -> &'static str;
 
     /// Whether members keep what they own while they rejoin (KIP-429).
-    // Joins are eager so far: only tests ask.
     fn cooperative(&self) -> bool {
         false
     }

@@ -120,9 +120,10 @@ impl Classic {
         }
     }
 
-    /// Whether what is held is kept while the group rebalances.
-    pub fn is_cooperative(&self) -> bool {
-        self.cooperative
+    /// Whether a commit that a rebalance got in the way of can succeed once that is over: what was held is still, and it
+    /// is not `poll` that must join first.
+    pub fn outlasts_rebalances(&self) -> bool {
+        self.cooperative && !matches!(self.phase, Phase::Rebalancing | Phase::Wanting)
     }
 
     pub(super) fn polls(&mut self) -> &mut Polls {
@@ -163,7 +164,9 @@ impl Classic {
         let known = !self.identity.member_id.is_empty() && !matches!(self.phase, Phase::Fenced);
         let left = std::mem::replace(&mut self.identity, Identity::none());
         self.phase = Phase::Out;
-        self.before = Some((self.stays, left.clone()));
+        if known {
+            self.before = Some((self.stays, left.clone()));
+        }
         self.stays += 1;
         self.heartbeat_due = None;
         self.counts = None;
@@ -356,6 +359,10 @@ impl Classic {
             self.phase = Phase::Wanting;
             self.heartbeat_due = None;
             self.not_before = Some(retry_at);
+            if self.carrying {
+                // Nothing keeps alive what is held.
+                self.lose("joining again was refused".to_owned());
+            }
         }
     }
 
@@ -870,6 +877,20 @@ mod tests {
         let step = membership.step(&holding(&two()), &topics(), now);
         assert!(matches!(step, Some(Step::Assign(new)) if new == [third]));
         assert!(membership.step(&holding(&two()), &topics(), now).is_none());
+    }
+
+    #[test]
+    fn a_cooperative_member_that_may_not_join_again_loses_what_it_carried() {
+        let now = Instant::now();
+        let mut membership = cooperative(now);
+        membership.heard(&identity(1), ErrorCode::REBALANCE_IN_PROGRESS, now);
+        let Some(Step::Join(attempt)) = membership.step(&holding(&two()), &topics(), now) else { panic!() };
+        membership.join_failed(attempt, now + HEARTBEAT);
+        assert!(membership.committer().unwrap_err().to_string().contains("refused"));
+        assert!(matches!(membership.step(&holding(&two()), &topics(), now), Some(Step::Lose)));
+        membership.let_go();
+        assert!(membership.step(&nothing(), &topics(), now).is_none());
+        assert_eq!(membership.step_due(), Some(now + HEARTBEAT));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::membership::{Beat, Identity};
-use super::{Answered, Commit, Group, Work, modern};
+use super::{Answered, Commit, Group, REFUSED_RETRY, Work};
 use crate::clock::{Backoff, Deadline};
 use crate::kafka::config::GroupProtocol;
 use crate::kafka::consumer::core::{Core, Shared};
@@ -19,9 +19,6 @@ use crate::kafka::protocol::messages::{
     OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics, OffsetFetchResponse,
 };
 use crate::kafka::protocol::{ApiKey, ErrorCode, Request};
-
-/// A refusal that only an administrator can lift is tried again after this long.
-const REFUSED_RETRY: Duration = Duration::from_secs(10);
 
 /// Trouble that is over sooner is not worth a warning: a coordinator that starts or moves is away for a moment.
 const LASTING: Duration = Duration::from_secs(2);
@@ -235,7 +232,8 @@ impl Link<'_> {
                     *request
                 });
                 if !served {
-                    return Ok(Answered::Refused(modern::unserved(&self.group_id())));
+                    let now = Instant::now();
+                    return Ok(self.group(|group| group.modern_unserved(now)));
                 }
                 let response = response?;
                 self.obey(response.throttle_time_ms);

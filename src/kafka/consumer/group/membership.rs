@@ -230,7 +230,7 @@ impl Membership {
     /// Whether a commit that a rebalance got in the way of may succeed under the identity that comes next.
     pub fn outlasts_rebalances(&self) -> bool {
         match self {
-            Self::Classic(member) => member.is_cooperative(),
+            Self::Classic(member) => member.outlasts_rebalances(),
             Self::Modern(_) => true,
         }
     }

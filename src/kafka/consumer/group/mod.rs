@@ -24,6 +24,9 @@ pub(super) mod join;
 pub(super) mod membership;
 mod modern;
 
+/// A refusal that only an administrator can lift is tried again after this long.
+const REFUSED_RETRY: Duration = Duration::from_secs(10);
+
 /// Called with the outcome of an asynchronous commit.
 pub(super) type Callback = Box<dyn FnOnce(Result<()>) + Send>;
 
@@ -264,17 +267,11 @@ impl Group {
         if patient.is_some() {
             return self.sleep([patient, self.membership.next_due()]);
         }
-        while let Some(commit) = self.commits.pop_front() {
-            match self.membership.identity_in(commit.stay) {
-                Some(identity) => {
-                    self.committing = true;
-                    return Work::Commit(commit, identity);
-                }
-                None => {
-                    let error = commit_too_late(&self.id, ErrorCode::ILLEGAL_GENERATION);
-                    self.settle(commit, Err(error));
-                }
-            }
+        // A commit that has failed before must not keep partitions from their positions.
+        if self.commits.front().is_some_and(|commit| commit.obstacle.is_none())
+            && let Some(work) = self.next_commit()
+        {
+            return work;
         }
         if !awaiting.is_empty() {
             return Work::Positions(awaiting);
@@ -282,10 +279,25 @@ impl Group {
         if let Some(lookup) = self.lookups.pop_front() {
             return Work::Lookup(lookup);
         }
+        if let Some(work) = self.next_commit() {
+            return work;
+        }
         match self.leavings.front() {
             Some(leaving) => Work::Leave(leaving.identity.clone()),
             None => self.sleep([None, self.membership.next_due()]),
         }
+    }
+
+    fn next_commit(&mut self) -> Option<Work> {
+        while let Some(commit) = self.commits.pop_front() {
+            if let Some(identity) = self.membership.identity_in(commit.stay) {
+                self.committing = true;
+                return Some(Work::Commit(commit, identity));
+            }
+            let error = commit_too_late(&self.id, ErrorCode::ILLEGAL_GENERATION);
+            self.settle(commit, Err(error));
+        }
+        None
     }
 
     fn sleep(&self, dues: [Option<Instant>; 2]) -> Work {
@@ -346,9 +358,6 @@ impl Group {
 
     /// The group cannot be used before `retry_at`. Everything that waits is told so.
     pub fn refused(&mut self, error: &Error, retry_at: Instant) {
-        if let Some(member) = self.membership.modern() {
-            member.refused(retry_at);
-        }
         self.postpone(retry_at);
         for commit in std::mem::take(&mut self.commits) {
             self.settle(commit, Err(error.clone()));
@@ -392,8 +401,19 @@ impl Group {
             }
             Ok(Reaction::Nothing) if response.error_code.is_retriable() => Answered::Later,
             Ok(Reaction::Nothing) => Answered::Done,
-            Err(error) => Answered::Refused(error),
+            Err(error) => {
+                member.refused(now + REFUSED_RETRY);
+                Answered::Refused(error)
+            }
         }
+    }
+
+    /// The broker does not know heartbeats of the consumer protocol.
+    pub fn modern_unserved(&mut self, now: Instant) -> Answered {
+        if let Some(member) = self.membership.modern() {
+            member.refused(now + REFUSED_RETRY);
+        }
+        Answered::Refused(modern::unserved(&self.id))
     }
 
     /// The coordinator left.
@@ -423,14 +443,14 @@ impl Group {
                     self.membership.commit_refused(sent, code, now);
                     // A rebalance that takes nothing away only changes the generation. The commit may go again as
                     // whoever this member is by then.
-                    let lasting = self.membership.outlasts_rebalances() && commit.stay != Stay::Apart;
-                    if lasting && code != ErrorCode::UNKNOWN_MEMBER_ID && code != ErrorCode::FENCED_INSTANCE_ID {
-                        let again = self.membership.identity_in(commit.stay).is_some();
-                        if again {
-                            commit.obstacle = Some(commit_too_late(&self.id, code));
-                            self.commits.push_front(commit);
-                            return Answered::Later;
-                        }
+                    let passes = code != ErrorCode::UNKNOWN_MEMBER_ID && code != ErrorCode::FENCED_INSTANCE_ID;
+                    let goes_on = commit.stay != Stay::Apart
+                        && self.membership.outlasts_rebalances()
+                        && self.membership.committer().is_ok_and(|stay| stay == commit.stay);
+                    if passes && goes_on {
+                        commit.obstacle = Some(commit_too_late(&self.id, code));
+                        self.commits.push_front(commit);
+                        return Answered::Later;
                     }
                     let error = commit_too_late(&self.id, code);
                     self.settle(commit, Err(error));

@@ -27,6 +27,11 @@ const LEAVES_FOR_A_WHILE: i32 = -2;
 /// How long a member waits whose instance id another one still has.
 const UNRELEASED_RETRY: Duration = Duration::from_secs(1);
 
+/// How often it says so.
+const COMPLAIN_AGAIN: Duration = Duration::from_secs(30);
+/// When a coordinator that is still loading is asked again.
+const LOADING_RETRY: Duration = Duration::from_millis(200);
+
 type Partitions = BTreeSet<(Uuid, i32)>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,13 +54,18 @@ pub(crate) struct Modern {
     rack: Option<String>,
     assignor: Option<String>,
     phase: Phase,
-    /// Made up here and kept for as long as this consumer lives; a broker of the first version gives another one.
+    /// Made up here, and anew after leaving: a join under the old one might overtake the leaving, which would then end the
+    /// new membership. A broker of the first version gives another one.
     member_id: String,
     epoch: i32,
     stays: u64,
+    /// The stay before this one if it ended by leaving, for commits of it that go before the leaving does.
+    before: Option<(u64, Identity)>,
     topics: BTreeSet<String>,
     /// What the coordinator said is to be held, until it is.
     target: Option<Partitions>,
+    /// The names of the topics in it, also while metadata lacks them for a moment.
+    names: BTreeMap<Uuid, String>,
     /// What is held, as the coordinator is to be told.
     owned: Partitions,
     /// The next heartbeat tells the topics, what is owned, and everything else.
@@ -70,8 +80,8 @@ pub(crate) struct Modern {
     pub(super) polls: Polls,
     not_before: Option<Instant>,
     cause: Option<Cause>,
-    /// The last refusal that is being waited out was told.
-    complained: bool,
+    /// When the refusal that is being waited out was last told.
+    complained: Option<Instant>,
 }
 
 impl Modern {
@@ -85,8 +95,10 @@ impl Modern {
             member_id: Uuid::random().to_string(),
             epoch: JOINS,
             stays: 0,
+            before: None,
             topics: BTreeSet::new(),
             target: None,
+            names: BTreeMap::new(),
             owned: Partitions::new(),
             tell_all: true,
             tell_topics: false,
@@ -99,7 +111,7 @@ impl Modern {
             polls: Polls::new(settings.max_poll_interval, now),
             not_before: None,
             cause: None,
-            complained: false,
+            complained: None,
         }
     }
 
@@ -145,9 +157,14 @@ impl Modern {
     pub fn leave(&mut self) -> Option<Identity> {
         let known = matches!(self.phase, Phase::Joining | Phase::Member);
         let generation = if self.instance_id.is_some() { LEAVES_FOR_A_WHILE } else { LEAVES };
-        let left = Identity { generation, member_id: self.member_id.clone() };
+        let member = Identity { generation: self.epoch, member_id: self.member_id.clone() };
+        let left = Identity { generation, ..member.clone() };
+        if known {
+            self.before = Some((self.stays, member));
+        }
         self.phase = Phase::Out;
         self.start_over();
+        self.member_id = Uuid::random().to_string();
         self.lost = None;
         self.cause = None;
         known.then_some(left)
@@ -188,7 +205,8 @@ impl Modern {
     fn reconcile(&mut self, held: &Assignment, name: impl Fn(Uuid) -> Option<String>, now: Instant) -> Option<Step> {
         let target = self.target.as_ref()?;
         let ids: BTreeSet<Uuid> = target.iter().map(|(id, _)| *id).collect();
-        let names: BTreeMap<Uuid, String> = ids.iter().filter_map(|id| Some((*id, name(*id)?))).collect();
+        let known = |id: &Uuid| name(*id).or_else(|| self.names.get(id).cloned());
+        let names: BTreeMap<Uuid, String> = ids.iter().filter_map(|id| Some((*id, known(id)?))).collect();
         // A topic may be too new for the metadata at hand. It is taken up once it has a name.
         let unnamed = names.len() < ids.len();
         let named = || target.iter().filter_map(|(id, partition)| Some((names.get(id)?.as_str(), *partition)));
@@ -208,6 +226,7 @@ impl Modern {
             self.target = None;
         }
         self.owned = owned;
+        self.names = names;
         self.tell_owned = true;
         self.heartbeat_due = Some(now);
         Some(Step::Assign(wanted.into_iter().filter(|partition| held.get(partition).is_none()).collect()))
@@ -245,7 +264,7 @@ impl Modern {
             group_id: self.group.clone(),
             member_id: self.member_id.clone(),
             member_epoch: self.epoch,
-            instance_id: self.instance_id.clone().filter(|_| all),
+            instance_id: self.instance_id.clone(),
             rack_id: self.rack.clone().filter(|_| all),
             rebalance_timeout_ms: if all { rebalance_timeout_ms } else { -1 },
             subscribed_topic_names: topics.then(|| self.topics.iter().cloned().collect()),
@@ -286,6 +305,7 @@ impl Modern {
             ErrorCode::NONE => Ok(self.accepted(response, now)),
             ErrorCode::COORDINATOR_LOAD_IN_PROGRESS => {
                 self.tell_all = true;
+                self.heartbeat_due = Some(now + LOADING_RETRY);
                 Ok(Reaction::Nothing)
             }
             ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::FENCED_MEMBER_EPOCH => {
@@ -302,10 +322,11 @@ impl Modern {
                 Ok(Reaction::Wake)
             }
             ErrorCode::UNRELEASED_INSTANCE_ID => {
-                if !std::mem::replace(&mut self.complained, true) {
+                if self.complained.is_none_or(|told| now >= told + COMPLAIN_AGAIN) {
+                    self.complained = Some(now);
                     log::warn!(
-                        "group {}: another member has group.instance.id={}; waiting until it has left or its session \
-                         is over",
+                        "group {}: group.instance.id={} is still taken, by another member or by this one's own session; \
+                         waiting until that has left or is over",
                         self.group,
                         self.instance_id.as_deref().unwrap_or_default().escape_debug()
                     );
@@ -329,7 +350,7 @@ impl Modern {
     }
 
     fn accepted(&mut self, response: &ConsumerGroupHeartbeatResponse, now: Instant) -> Reaction {
-        self.complained = false;
+        self.complained = None;
         if let Some(member_id) = response.member_id.as_ref().filter(|id| !id.is_empty()) {
             self.member_id.clone_from(member_id);
         }
@@ -415,7 +436,11 @@ impl Modern {
     /// Who is to commit now what was read in `stay`; nobody if that is over.
     pub fn identity_in(&self, stay: Stay) -> Option<Identity> {
         let identity = || Identity { generation: self.epoch, member_id: self.member_id.clone() };
-        (stay == Stay::Member(self.stays)).then(identity)
+        match &self.before {
+            _ if stay == Stay::Member(self.stays) => Some(identity()),
+            Some((before, member)) if stay == Stay::Member(*before) => Some(member.clone()),
+            _ => None,
+        }
     }
 
     fn refusal(&self, code: ErrorCode, message: Option<&str>) -> Error {
@@ -646,6 +671,29 @@ mod tests {
             assert_eq!(member.step_due(), Some(now + INTERVAL));
             assert!(matches!(member.step(&holding(&[]), name, now + INTERVAL), Some(Step::Report)));
         }
+    }
+
+    #[test]
+    fn what_is_held_stays_while_metadata_lacks_its_topic() {
+        let now = Instant::now();
+        let (mut member, stay) = settled(now);
+        member.heard(stay, &answer(2, Some(&[(T, 0), (T, 1), (T, 2)])), now).unwrap();
+        let step = member.step(&holding(&[0, 1]), |_| None, now);
+        assert!(matches!(step, Some(Step::Assign(new)) if new == [place(2)]), "the name is remembered");
+    }
+
+    #[test]
+    fn commits_go_under_the_old_name_until_it_has_left_and_a_new_membership_has_another() {
+        let now = Instant::now();
+        let (mut member, stay) = settled(now);
+        let old = member.identity_in(stay).unwrap();
+        let left = member.leave().unwrap();
+        assert_eq!(left.member_id, old.member_id);
+        assert_eq!(member.identity_in(stay), Some(old.clone()));
+        member.subscribe(&topics(), now);
+        assert!(matches!(member.step(&holding(&[]), name, now), Some(Step::Report)));
+        let (request, _) = beat(&mut member, now);
+        assert_ne!(request.member_id, old.member_id);
     }
 
     #[test]

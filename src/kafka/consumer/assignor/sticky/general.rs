@@ -156,7 +156,7 @@ impl Moves {
     /// A partition of the topic that has moved the other way.
     fn one_back(&self, topic: usize, partition: usize, owner: usize, target: usize) -> Option<usize> {
         let first = self.of_partition.get(&partition).map_or(owner, |(from, _)| *from);
-        // Any would do; Java's sets begin with this one.
+        // Any would do.
         self.by_way.get(&(topic, target, first))?.last().copied()
     }
 

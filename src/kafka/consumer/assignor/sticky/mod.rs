@@ -26,7 +26,8 @@ mod claims;
 mod constrained;
 mod general;
 
-/// Everyone lets go of everything before a rebalance and tells in its user data what that was. As Java's StickyAssignor.
+/// Everyone lets go of everything before a rebalance and tells in its user data what that was. Java's StickyAssignor on the
+/// wire.
 pub(super) struct Sticky;
 
 impl Assignor for Sticky {
@@ -43,7 +44,7 @@ impl Assignor for Sticky {
     }
 }
 
-/// Everyone keeps what stays with it through a rebalance (KIP-429). As Java's CooperativeStickyAssignor.
+/// Everyone keeps what stays with it through a rebalance (KIP-429). Java's CooperativeStickyAssignor on the wire.
 pub(super) struct CooperativeSticky;
 
 impl Assignor for CooperativeSticky {
