@@ -29,9 +29,9 @@ enum Piece {
 }
 
 impl Template {
-    /// Reads a format: text with [escapes](unescape) and these letters: `%t` topic, `%p` partition, `%o` offset, `%T`
-    /// timestamp in milliseconds, `%k` key, `%K` its length, `%s` value, `%S` its length (-1 for null), `%R` the same
-    /// as four bytes, `%h` headers as `name=value,…`, `%%` a per cent sign.
+    /// Reads a format: text with the escapes `\t`, `\n`, `\r`, `\0`, `\xHH`, `\\` and these letters: `%t` topic, `%p`
+    /// partition, `%o` offset, `%T` timestamp in milliseconds, `%k` key, `%K` its length, `%s` value, `%S` its length (-1
+    /// for null), `%R` the same as four bytes, `%h` headers as `name=value,…`, `%%` a per cent sign.
     ///
     /// # Errors
     /// What is wrong with it, in one line.
