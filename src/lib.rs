@@ -53,6 +53,8 @@
 //!  krs-resolve    one per name to resolve; the only thread that may be left behind
 //!  stats          of the services: turns counters into log lines
 //!  output         of the receiver: writes standard output, so that a stuck reader does not keep it from ending
+//!  input          of `krs send --stdin`: reads standard input, so that a silent pipe does not keep it from ending
+//!  receiver-N     and sender-N, with several of them in one process: the loop of each
 //!
 //! and of the development broker, in the same process or another:
 //!
@@ -82,7 +84,7 @@
 //! | `src/kafka/admin/` | topics, configurations, groups, offsets, lag; how a call finds who can answer |
 //! | `src/stats.rs`, `src/logging.rs` | counters, histograms and their reports; the log and its filter |
 //! | `src/devbroker/` | the development broker, over `protocol`, `record` and `net`; its own page has the files |
-//! | `src/service/` | the sender, the receiver and the demo, as loops with typed options |
+//! | `src/service/` | the sender, of lines too, the receiver, the demo and the verifiable clients, as loops with typed options |
 //! | `src/operate/` | `krs topic` and `krs group`: what each does, tables, the shapes of `--json` |
 //! | `src/bench/` | `krs bench`: what each command measures, the schedule, the report and how two compare |
 //! | `src/cli/` | flags, environment, help; typed first, then resolved, then started |

@@ -99,6 +99,40 @@ fn wrong_settings_end_with_2_and_one_line() {
 }
 
 #[test]
+fn flags_that_contradict_each_other_end_with_2_and_one_line() {
+    for (words, expected) in [
+        ("receive --no-group -g x", "--group names a group, and --no-group reads without one; leave one of them out"),
+        ("receive --partition 0 -X group.id=x", "-X group.id names a group, and --partition reads without one"),
+        ("receive --no-group --receivers 2", "--receivers are members of a group, and --no-group reads without one"),
+        ("receive --format %s --json", "--format and --json are two forms"),
+        ("receive --format %q", "--format %q: %q is no letter"),
+        ("receive --from -1m --until -5m", "--from is not before --until"),
+        ("receive --from 2099-01-01T00:00Z", "--from 2099-01-01T00:00Z: it lies in the future"),
+        ("receive --from soon", "--from soon: neither earliest nor latest nor a time; -10m, "),
+        ("receive --until soon", "--until soon: neither now nor a time; -10m, "),
+        ("receive --partition 1,x", "--partition 1,x: not a list of partitions"),
+        (
+            "receive --exit-at-end --partitions 6",
+            "--partitions and --replication-factor are for a topic that is created",
+        ),
+        ("receive --receivers 0", "--receivers 0: out of range, 1 to 256 is possible"),
+        ("send --key k", "--key is for messages that are read: add --stdin"),
+        ("send --stdin --key k --key-separator :", "--key and --key-separator both give the key"),
+        ("send --stdin --interval 5", "--interval is about messages that the sender makes"),
+        ("send --stdin --senders 2", "--senders is about messages that the sender makes"),
+        ("send --stdin --header x", "--header x: not a name and a value"),
+        ("send --stdin --delimiter \\q", "--delimiter \"\\\\q\": \\q is no escape"),
+        ("send --stdin --partition -1", "--partition -1: not a partition"),
+        ("send --senders x", "--senders x: not a whole number"),
+    ] {
+        let words: Vec<&str> = words.split(' ').collect();
+        let complaint = complaint(KRS, &words, &[]);
+        assert!(complaint.starts_with(expected), "{words:?}: {complaint}");
+    }
+    assert!(complaint(KRS, &["send", "--stdin", "--key-separator", ""], &[]).contains("the value is empty"));
+}
+
+#[test]
 fn a_password_given_by_mistake_is_not_printed() {
     for property in ["sasl.password=hunter2", "sasl.pasword=hunter2", "ssl.key.password=hunter2"] {
         let text = complaint(SENDER, &["-X", property], &[("RUST_LOG", "trace")]);

@@ -71,6 +71,11 @@ pub(super) struct Layout {
 }
 
 impl Layout {
+    /// Whether the user said anything of it.
+    pub(super) fn is_typed(&self) -> bool {
+        self.partitions.is_some() || self.replication_factor.is_some()
+    }
+
     pub(super) fn partitions(&self, resolver: &Resolver<'_>) -> Result<i32> {
         let source = Source { flag: "--partitions", typed: self.partitions.as_ref(), variable: "" };
         resolver.layout(&source, DEFAULT_PARTITIONS, 100_000, "3")

@@ -13,7 +13,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde::Serialize;
 
 use crate::logging::{self, Format};
-use crate::service::{Stop, receiver, sender};
+use crate::service::{Stop, lines, receiver, sender};
 use crate::{Error, ErrorKind, Result};
 
 #[cfg(feature = "bench")]
@@ -31,6 +31,7 @@ mod resolve;
 mod send;
 mod topic;
 mod usage;
+mod verifiable;
 
 use environment::Environment;
 use resolve::Resolver;
@@ -74,6 +75,11 @@ enum Command {
     Bench(bench::Typed),
     Topic(topic::Typed),
     Group(group::Typed),
+    // For harnesses, not for people.
+    #[command(hide = true)]
+    VerifiableProducer(verifiable::TypedProducer),
+    #[command(hide = true)]
+    VerifiableConsumer(verifiable::TypedConsumer),
 }
 
 /// What to do, with everything that it needs.
@@ -90,6 +96,7 @@ struct Plan {
 #[derive(Debug)]
 enum Job {
     Send(sender::Options),
+    SendLines(lines::Options),
     Receive(receiver::Options),
     #[cfg(feature = "devbroker")]
     Demo(crate::service::demo::Options),
@@ -98,6 +105,8 @@ enum Job {
     #[cfg(feature = "bench")]
     Bench(crate::bench::Task),
     Operate(crate::operate::Task),
+    VerifiableProducer(crate::service::verifiable::producer::Options),
+    VerifiableConsumer(crate::service::verifiable::consumer::Options),
     /// Prints a text on standard output: help, the version, the list of properties.
     Print(String),
 }
@@ -136,6 +145,7 @@ fn start(program: Program, plan: &Plan) -> Result<u8> {
     }
     match &plan.job {
         Job::Send(options) => sender::run(options, &stop).map(|totals| totals.exit_code()),
+        Job::SendLines(options) => lines::run(options, &stop).map(|totals| totals.exit_code()),
         Job::Receive(options) => receiver::run(options, &stop).map(|totals| totals.exit_code()),
         #[cfg(feature = "devbroker")]
         Job::Demo(options) => {
@@ -151,6 +161,8 @@ fn start(program: Program, plan: &Plan) -> Result<u8> {
         Job::Broker(options) => crate::service::broker::run(options, &stop).map(|()| 0),
         #[cfg(feature = "bench")]
         Job::Bench(task) => crate::bench::run(task, &stop),
+        Job::VerifiableProducer(options) => crate::service::verifiable::producer::run(options, &stop).map(|()| 0),
+        Job::VerifiableConsumer(options) => crate::service::verifiable::consumer::run(options, &stop).map(|()| 0),
         Job::Operate(task) => {
             let mut write = |text: &str| {
                 let mut out = io::stdout().lock();
@@ -178,6 +190,7 @@ impl Command {
             Self::Receive(typed) => &typed.kafka,
             #[cfg(feature = "devbroker")]
             Self::Demo(_) | Self::Broker(_) => return false,
+            Self::VerifiableProducer(_) | Self::VerifiableConsumer(_) => return false,
             Self::Topic(typed) => typed.kafka(),
             Self::Group(typed) => typed.kafka(),
             #[cfg(feature = "bench")]
@@ -200,6 +213,7 @@ impl Command {
             #[cfg(feature = "bench")]
             Self::Bench(typed) => typed.output().map_or(Ok(Format::Text), |output| output.format()),
             Self::Topic(_) | Self::Group(_) => Ok(Format::Text),
+            Self::VerifiableProducer(_) | Self::VerifiableConsumer(_) => Ok(Format::Text),
         }
     }
 
@@ -213,6 +227,7 @@ impl Command {
             #[cfg(feature = "bench")]
             Self::Bench(_) => &[],
             Self::Topic(_) | Self::Group(_) => crate::operate::DEFAULTS,
+            Self::VerifiableProducer(_) | Self::VerifiableConsumer(_) => &[],
         }
     }
 }
@@ -273,6 +288,7 @@ fn resolve(command: &Command, environment: &Environment) -> Result<Plan> {
         Job::Print(usage::properties(command.defaults()))
     } else {
         match command {
+            Command::Send(typed) if typed.sends_lines() => Job::SendLines(typed.resolve_lines(&resolver)?),
             Command::Send(typed) => Job::Send(typed.resolve(&resolver)?),
             Command::Receive(typed) => Job::Receive(typed.resolve(&resolver, format)?),
             #[cfg(feature = "devbroker")]
@@ -281,6 +297,8 @@ fn resolve(command: &Command, environment: &Environment) -> Result<Plan> {
             Command::Broker(typed) => Job::Broker(typed.resolve(&resolver)?),
             #[cfg(feature = "bench")]
             Command::Bench(typed) => Job::Bench(typed.resolve(&resolver, format)?),
+            Command::VerifiableProducer(typed) => Job::VerifiableProducer(typed.resolve(&resolver)?),
+            Command::VerifiableConsumer(typed) => Job::VerifiableConsumer(typed.resolve(&resolver)?),
             Command::Topic(typed) => Job::Operate(typed.resolve(&resolver)?),
             Command::Group(typed) => Job::Operate(typed.resolve(&resolver)?),
         }

@@ -154,7 +154,7 @@ fn text<'a>(flag: &str, value: &'a OsStr) -> Result<&'a str> {
     })
 }
 
-fn number(given: &Given, unit: &str, range: (i64, i64), example: &str) -> Result<i64> {
+pub(super) fn number(given: &Given, unit: &str, range: (i64, i64), example: &str) -> Result<i64> {
     property::number(given.value().trim(), unit, range).map_err(|fault| match fault {
         _ if given.value().trim().is_empty() => given.error("the value is empty", example),
         NumberFault::Form(why) => given.error(why, example),

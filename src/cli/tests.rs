@@ -497,3 +497,50 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_read_and_how_it_is_written() {
+    use receiver::{End, Shape, Share, Start};
+
+    let options = receiver(&[], &[]);
+    assert_eq!((options.shape, options.share, options.start), (Shape::Ours, Share::Group, None));
+    assert_eq!((options.end, options.receivers), (End::default(), 1));
+
+    let words =
+        ["--from", "2026-01-01T00:00Z", "--until", "1767225600001", "--exit-at-end", "--json", "--receivers", "3"];
+    let options = receiver(&words, &[]);
+    assert_eq!((options.shape, options.start), (Shape::Json, Some(Start::Time(1_767_225_600_000))));
+    assert_eq!((options.end, options.receivers), (End { until: Some(1_767_225_600_001), at_end: true }, 3));
+
+    let options = receiver(&["--partition", "2, 0,2", "--from", "latest"], &[("CONSUMER_GROUP", "ignored")]);
+    assert_eq!((options.share, options.start), (Share::Partitions(vec![0, 2]), Some(Start::Latest)));
+    assert!(!options.config.has("group.id"));
+    assert_eq!(receiver(&["--no-group"], &[]).share, Share::All);
+}
+
+#[test]
+fn lines_are_sent_as_they_were_asked_for() {
+    let words = [
+        "sender",
+        "--stdin",
+        "--key-separator",
+        r"\t",
+        "--delimiter",
+        r"\0",
+        "-H",
+        "a=b=c",
+        "--header",
+        "n=",
+        "--tombstone",
+        "",
+        "--partition",
+        "4",
+        "-n",
+        "7",
+    ];
+    let Job::SendLines(options) = plan(&words, &[("SEND_INTERVAL_MS", "5")]).unwrap().job else { panic!() };
+    assert_eq!((options.key_separator, options.delimiter), (Some(b"\t".to_vec()), b"\0".to_vec()));
+    assert_eq!(options.headers, [("a".to_owned(), b"b=c".to_vec()), ("n".to_owned(), Vec::new())]);
+    assert_eq!((options.tombstone, options.partition, options.count), (Some(Vec::new()), Some(4), Some(7)));
+    assert_eq!(sender(&["--senders", "4"], &[]).senders, 4);
+}

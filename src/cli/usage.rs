@@ -39,6 +39,7 @@ pub(super) fn send_examples(name: &str) -> String {
         (name.to_owned(), "ten messages a second to rust-messages"),
         (format!("{name} --interval 0 --count 100000"), "as fast as it can, then stop"),
         (format!("{name} --topic orders --interval 1000"), ""),
+        (format!("{name} --stdin --key-separator : <orders.txt"), "each line a message, its key before the colon"),
         (format!("KAFKA_BROKERS=broker-1:9092 {name} -X compression.type=lz4 -X linger.ms=5"), ""),
     ];
     format!(
@@ -55,6 +56,8 @@ pub(super) fn receive_examples(name: &str) -> String {
         (name.to_owned(), "read rust-messages from localhost:9092"),
         (format!("{name} --group audit --count 10"), "ten messages for another group, then stop"),
         (format!("{name} --log-format json | jq ."), "standard output has the messages alone"),
+        (format!("{name} --no-group --exit-at-end --json"), "every record that there is, as JSON"),
+        (format!("{name} --partition 0 --from -10m --format '%o %s\\n'"), "like kcat, from ten minutes ago"),
     ];
     format!(
         "A flag beats its environment variable, which beats the default. RUST_LOG filters the log and the lines \
@@ -239,6 +242,15 @@ fn example(flag: &str) -> Option<&'static str> {
         "--stats-interval" => "10000",
         "--log-format" => "json",
         "--for" => "10s",
+        "--from" | "--until" => "-10m",
+        "--partition" => "0",
+        "--format" => r"'%p@%o %s\n'",
+        "--receivers" | "--senders" => "3",
+        "--key" => "order-1",
+        "--key-separator" => ":",
+        "--delimiter" => r"'\n'",
+        "--header" | "-H" => "source=import",
+        "--tombstone" => "NULL",
         "--rate" | "-r" => "1000",
         "--producers" => "4",
         "--compression" => "lz4",

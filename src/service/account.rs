@@ -27,6 +27,8 @@ pub struct Account {
     unknown: Counter,
     latency: Histogram,
     line_level: log::Level,
+    /// Whether the messages are the sender's own, which have a number and the time of their sending.
+    ours: bool,
     failures: Mutex<Repeats<(ErrorKind, Option<ErrorCode>)>>,
     refusal: OnceLock<Error>,
 }
@@ -42,9 +44,15 @@ impl Account {
             unknown: Counter::default(),
             latency: Histogram::new(),
             line_level: if interval >= LINE_INTERVAL { log::Level::Info } else { log::Level::Debug },
+            ours: true,
             failures: Mutex::new(Repeats::new(TELL_EVERY)),
             refusal: OnceLock::new(),
         }
+    }
+
+    /// An empty account of a sender of other people's messages.
+    pub fn of_lines() -> Self {
+        Self { ours: false, ..Self::new(Duration::ZERO) }
     }
 
     /// A message is about to be handed to the producer.
@@ -68,6 +76,9 @@ impl Account {
             Err(error) => {
                 let number = |record: Option<&[u8]>| record.and_then(counter_of).unwrap_or(0);
                 self.failed_with(error, batch.len() as u64, || {
+                    if !self.ours {
+                        return format!("{} messages were not delivered", batch.len());
+                    }
                     let (first, last) = (batch.records().next(), batch.records().last());
                     let numbers = (number(first.and_then(|r| r.value())), number(last.and_then(|r| r.value())));
                     match numbers {
@@ -79,6 +90,9 @@ impl Account {
             }
         };
         self.delivered.add(batch.len() as u64);
+        if !self.ours {
+            return;
+        }
         let now = now_ns();
         let tell = log::log_enabled!(target: "sender", self.line_level);
         for (offset, record) in (base_offset..).zip(batch.records()) {

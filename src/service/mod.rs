@@ -8,7 +8,9 @@ mod account;
 pub mod broker;
 #[cfg(feature = "devbroker")]
 pub mod demo;
+pub(crate) mod escapes;
 pub mod ledger;
+pub mod lines;
 pub mod message;
 mod output;
 pub mod receiver;
@@ -16,7 +18,9 @@ mod repeats;
 mod schedule;
 pub mod sender;
 mod stop;
+mod together;
 pub(crate) mod topic;
+pub mod verifiable;
 
 pub use stop::Stop;
 

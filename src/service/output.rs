@@ -33,6 +33,8 @@ pub struct Output {
     /// One answer for each buffer: the buffer again, and whether all of it was written.
     answers: Receiver<(Vec<u8>, io::Result<()>)>,
     stop: Stop,
+    /// How a write failed: nothing is written after it.
+    failed: Option<ErrorKind>,
 }
 
 impl Output {
@@ -55,7 +57,15 @@ impl Output {
                 }
             }
         })?;
-        Ok(Self { buffer: Vec::with_capacity(CHUNK), given: 0, written, to_write, answers, stop: stop.clone() })
+        Ok(Self {
+            buffer: Vec::with_capacity(CHUNK),
+            given: 0,
+            written,
+            to_write,
+            answers,
+            stop: stop.clone(),
+            failed: None,
+        })
     }
 
     /// Where lines are added.
@@ -85,7 +95,17 @@ impl Output {
         if self.buffer.is_empty() {
             return Ok(());
         }
+        if let Some(kind) = self.failed {
+            self.buffer.clear();
+            return Err(kind.into());
+        }
         self.given = self.end();
+        let outcome = self.write_buffer();
+        self.failed = outcome.as_ref().err().map(io::Error::kind);
+        outcome
+    }
+
+    fn write_buffer(&mut self) -> io::Result<()> {
         let ended = || io::Error::new(ErrorKind::BrokenPipe, "nothing more can be written");
         self.to_write.send(std::mem::take(&mut self.buffer)).map_err(|_| ended())?;
         loop {

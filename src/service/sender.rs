@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::account::Account;
 use super::message::{Decimal, HEADER_PRODUCER, HEADER_RUN, HEADER_SENT, HEADER_SEQUENCE, MAX_PRODUCER_ID, Message};
 use super::schedule::Schedule;
-use super::{Stop, topic};
+use super::{Stop, together, topic};
 use crate::stats::{Reporter, Source};
 use crate::{Config, Error, ErrorKind, Header, Producer, Record, Result};
 
@@ -25,11 +25,12 @@ pub struct Options {
     pub config: Config,
     /// The topic to send to. Default `rust-messages`.
     pub topic: String,
-    /// Time from one message to the next; zero sends as fast as it can. Default 100 ms.
+    /// Time from one message of a sender to its next; zero sends as fast as it can. Default 100 ms.
     pub interval: Duration,
-    /// Ends after this many messages. Default: never.
+    /// Ends after this many messages of all senders together. Default: never.
     pub count: Option<u64>,
-    /// Tells this sender from others in the receiver's totals. Default: host name and process id.
+    /// Tells this sender from others in the receiver's totals; several get `-1`, `-2`, … behind it. Default: host name
+    /// and process id.
     pub producer_id: Option<String>,
     /// Partitions of the topic if it has to be created. Default 3.
     pub partitions: i32,
@@ -37,6 +38,8 @@ pub struct Options {
     pub replication_factor: i16,
     /// How often the stats thread reports; `None` is never. Default 10 s.
     pub stats_interval: Option<Duration>,
+    /// Senders in this process, each with a thread and a producer of its own. Default 1.
+    pub senders: usize,
 }
 
 impl Options {
@@ -51,6 +54,7 @@ impl Options {
             partitions: super::DEFAULT_PARTITIONS,
             replication_factor: super::DEFAULT_REPLICATION_FACTOR,
             stats_interval: Some(crate::stats::DEFAULT_INTERVAL),
+            senders: 1,
         }
     }
 }
@@ -110,7 +114,7 @@ pub fn run(options: &Options, stop: &Stop) -> Result<Totals> {
     };
 
     let account = Arc::new(Account::new(options.interval));
-    let Some(producer) = start(&config, options, &account, stop)? else {
+    let Some(senders) = start(&config, options, &producer_id, &account, stop)? else {
         log::info!(target: "sender", "Stopped before anything was sent");
         return Ok(Totals::default());
     };
@@ -119,14 +123,7 @@ pub fn run(options: &Options, stop: &Stop) -> Result<Totals> {
         let account = Arc::clone(&account);
         move || Some(format!("sender: stopped at once, {} messages undelivered", account.undelivered()))
     });
-    let mut sender = Sender { options, account: &account, producer, header: producer_id, sequences: Vec::new() };
-    let ended = sender.send_all(stop);
-
-    let spent = stop.since().map_or(Duration::ZERO, |since| since.elapsed());
-    // Messages that it gave up are told and counted one by one.
-    if let Err(error) = sender.producer.close((message_timeout + CLOSING).saturating_sub(spent)) {
-        log::debug!(target: "sender", "{error}");
-    }
+    let ended = together::run("sender", senders, stop, |sender| sender.run(message_timeout + CLOSING, stop));
     drop(reporter);
     account.conclude();
     let sample = account.sample();
@@ -137,11 +134,33 @@ pub fn run(options: &Options, stop: &Stop) -> Result<Totals> {
     ended.map(|()| account.totals())
 }
 
-/// Creates the topic if need be and connects; `None` if the stop was asked for meanwhile.
-fn start(config: &Config, options: &Options, account: &Arc<Account>, stop: &Stop) -> Result<Option<Producer>> {
+/// Creates the topic if need be and connects every sender; `None` if the stop was asked for meanwhile.
+fn start<'a>(
+    config: &Config,
+    options: &'a Options,
+    producer_id: &str,
+    account: &Arc<Account>,
+    stop: &Stop,
+) -> Result<Option<Vec<Sender<'a>>>> {
     if !topic::ensure(config, &options.topic, options.partitions, options.replication_factor, stop, "sender")? {
         return Ok(None);
     }
+    let mut senders = Vec::new();
+    let several = options.senders.max(1) as u64;
+    for number in 1..=several {
+        let header =
+            if several > 1 { checked_producer_id(&format!("{producer_id}-{number}"))? } else { producer_id.to_owned() };
+        // The first ones send what does not divide evenly.
+        let count = options.count.map(|count| count / several + u64::from(number <= count % several));
+        let account = Arc::clone(account);
+        let Some(producer) = connect(config, options, &account, stop)? else { return Ok(None) };
+        senders.push(Sender { options, account, producer, header, count, sequences: Vec::new() });
+    }
+    Ok(Some(senders))
+}
+
+/// Connects; `None` if the stop was asked for meanwhile.
+fn connect(config: &Config, options: &Options, account: &Arc<Account>, stop: &Stop) -> Result<Option<Producer>> {
     let (config, topic, account) = (config.clone(), options.topic.clone(), Arc::clone(account));
     stop.unless_asked("connecting", move || {
         let producer = Producer::connect_with(&config, move |batch| account.concluded(batch))?;
@@ -153,14 +172,27 @@ fn start(config: &Config, options: &Options, account: &Arc<Account>, stop: &Stop
 
 struct Sender<'a> {
     options: &'a Options,
-    account: &'a Account,
+    account: Arc<Account>,
     producer: Producer,
     header: String,
+    /// Its part of the count.
+    count: Option<u64>,
     /// By partition: the number of the last message that the producer took.
     sequences: Vec<u64>,
 }
 
 impl Sender<'_> {
+    /// Sends to the end, then waits for what is under way, for so long after the stop at most.
+    fn run(mut self, closing: Duration, stop: &Stop) -> Result<()> {
+        let ended = self.send_all(stop);
+        let spent = stop.since().map_or(Duration::ZERO, |since| since.elapsed());
+        // Messages that it gave up are told and counted one by one.
+        if let Err(error) = self.producer.close(closing.saturating_sub(spent)) {
+            log::debug!(target: "sender", "{error}");
+        }
+        ended
+    }
+
     fn send_all(&mut self, stop: &Stop) -> Result<()> {
         let run = Uuid::new_v4().to_string();
         let mut value = Vec::new();
@@ -178,7 +210,7 @@ impl Sender<'_> {
             }
         );
         let mut schedule = Schedule::new(Instant::now(), self.options.interval);
-        for counter in 1..=self.options.count.unwrap_or(u64::MAX) {
+        for counter in 1..=self.count.unwrap_or(u64::MAX) {
             let now = loop {
                 if let Some(error) = self.account.refusal() {
                     return Err(error);

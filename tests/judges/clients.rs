@@ -1,8 +1,9 @@
 //! Java's producers and consumers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::process::{Program, run, run_with};
 use crate::side::{LONG, Side};
@@ -19,6 +20,9 @@ pub fn checks() -> Vec<Check> {
     let shares = |name: &'static str, kind: &'static [&str]| {
         Check::new(format!("VerifiableConsumer: two members, {name}"), move |side| shares(side, kind))
     };
+    let mixed = |name: &'static str, kind: &'static [&str]| {
+        Check::new(format!("VerifiableConsumer: Java's and ours, {name}"), move |side| mixed(side, kind))
+    };
     let returns = |name: &'static str, kind: &'static [&str]| {
         Check::new(format!("VerifiableConsumer: a static member returns, {name}"), move |side| returns(side, kind))
     };
@@ -27,6 +31,9 @@ pub fn checks() -> Vec<Check> {
         shares("classic, cooperative-sticky", COOPERATIVE),
         shares("consumer protocol, uniform", CONSUMER),
         shares("consumer protocol, range", CONSUMER_RANGE),
+        mixed("classic, range", RANGE),
+        mixed("classic, cooperative-sticky", COOPERATIVE),
+        mixed("consumer protocol, uniform", CONSUMER),
         returns("classic", RANGE),
         returns("consumer protocol", CONSUMER),
         Check::new("VerifiableProducer: idempotent, acks counted", verifiable_producer),
@@ -53,6 +60,14 @@ impl Member {
     pub fn join(side: &Side, group: &str, topic: &str, kind: &[&str]) -> Self {
         let words = ["--group-id", group, "--topic", topic, "--verbose"];
         Self(Program::start(&mut side.tool("kafka-verifiable-consumer", &[&words[..], kind].concat())))
+    }
+
+    /// The same, of this project.
+    fn join_ours(side: &Side, group: &str, topic: &str, kind: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_krs"));
+        command.args(["verifiable-consumer", "--bootstrap-server", &side.brokers, "--verbose"]);
+        command.args(["--group-id", group, "--topic", topic]).args(kind);
+        Self(Program::start(&mut command))
     }
 
     pub fn wait_for_partitions(&self, count: usize) {
@@ -119,6 +134,41 @@ fn shares(side: &Side, kind: &[&str]) -> String {
     assert_eq!(all.len(), 120, "{all:?}");
     all.dedup();
     assert_eq!(all.len(), 120, "a record came twice");
+    all.join("\n")
+}
+
+/// A member of Java's and one of ours take over from each other, in both directions.
+fn mixed(side: &Side, kind: &[&str]) -> String {
+    let topic = side.create(&format!("mixed-{}", kind.concat()), 4);
+    fill_all(side, &topic, 4);
+    let java = Member::join(side, &topic, &topic, kind);
+    java.wait_for_records(40);
+    let ours = Member::join_ours(side, &topic, &topic, kind);
+    ours.wait_for_partitions(2);
+    java.wait_for_partitions(2);
+    fill_all(side, &topic, 4);
+    java.wait_for_records(60);
+    ours.wait_for_records(20);
+    let shapes = |lines: &[String]| -> BTreeMap<String, Vec<String>> {
+        let objects = lines.iter().filter_map(|line| serde_json::from_str::<Map<String, Value>>(line).ok());
+        objects.map(|event| (event["name"].to_string(), event.keys().cloned().collect())).collect()
+    };
+    let javas = shapes(&java.0.stdout.now());
+    let mut all = java.stop();
+    ours.wait_for_partitions(4);
+    fill_all(side, &topic, 4);
+    ours.wait_for_records(60);
+    let java = Member::join(side, &topic, &topic, kind);
+    java.wait_for_partitions(2);
+    assert_eq!(shapes(&ours.0.stdout.now()), javas, "the fields of every event, of a revocation too");
+    all.extend(ours.stop());
+    java.wait_for_partitions(4);
+    fill_all(side, &topic, 4);
+    java.wait_for_records(40);
+    all.extend(java.stop());
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), 160, "each record, by whichever");
     all.join("\n")
 }
 

@@ -637,6 +637,15 @@ impl Consumer {
         }
     }
 
+    /// The offset of the next record to be handed over, if it is known. Asks nobody.
+    #[cfg(feature = "services")]
+    pub(crate) fn known_position(&self, partition: &TopicPartition) -> Option<i64> {
+        match self.shared.lock().assignment.get(partition)?.position {
+            Position::At { offset, .. } => Some(offset),
+            _ => None,
+        }
+    }
+
     /// What the group has committed for these partitions, in their order; none where nothing is committed. Asks the
     /// coordinator, for up to `default.api.timeout.ms`.
     ///

@@ -1,0 +1,241 @@
+//! Where reading starts and where it ends, per partition.
+//!
+//! Starts are looked up once, when the run starts, so that whoever gets a partition in this run starts it at the same
+//! place. An end is an offset too: the end of the log as of the start, or the first record that is late enough. Whether a
+//! partition is at its end is told by the position, not by the records: the last offsets may hold none.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use time::OffsetDateTime;
+
+use crate::sync::lock;
+use crate::{Consumer, ConsumerRecord, Result, TopicPartition};
+
+/// Where a partition is started that the group has committed nothing for, or any without a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// At the first record that there is.
+    Earliest,
+    /// Behind the last record that there is when the run starts.
+    Latest,
+    /// At the first record of this time or later, in milliseconds since 1970; behind the last if there is none.
+    Time(i64),
+}
+
+/// Where reading ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct End {
+    /// At the first record of this time or later, in milliseconds since 1970; it is not read.
+    pub until: Option<i64>,
+    /// Behind the last record that there is when the run starts.
+    pub at_end: bool,
+}
+
+impl End {
+    /// Whether reading ends by itself.
+    pub fn is_set(&self) -> bool {
+        self.at_end || self.until.is_some()
+    }
+}
+
+/// How often the group is asked how far others are with partitions that were taken from here.
+const ASK_EVERY: Duration = Duration::from_millis(500);
+
+/// All partitions of a topic.
+///
+/// # Errors
+/// It does not exist, or nothing was learned of it in time.
+pub(super) fn partitions_of(consumer: &Consumer, topic: &str) -> Result<Vec<TopicPartition>> {
+    let topic: Arc<str> = topic.into();
+    let count = consumer.partition_count(&topic)?;
+    Ok((0..count).map(|partition| TopicPartition::new(Arc::clone(&topic), partition)).collect())
+}
+
+/// The offsets to start at; partitions that are none of these start at their beginning.
+#[derive(Debug)]
+pub(super) struct Starts(BTreeMap<i32, i64>);
+
+impl Starts {
+    pub(super) fn look_up(consumer: &Consumer, partitions: &[TopicPartition], start: Start) -> Result<Self> {
+        let numbers = partitions.iter().map(|partition| partition.partition);
+        Ok(Self(match start {
+            Start::Earliest => BTreeMap::new(),
+            Start::Latest => numbers.zip(consumer.end_offsets(partitions)?).collect(),
+            Start::Time(time) => numbers.zip(first_since(consumer, partitions, time)?).collect(),
+        }))
+    }
+
+    /// Moves these partitions, which are held, to where they start.
+    pub(super) fn seek(&self, consumer: &Consumer, partitions: &[TopicPartition]) -> Result<()> {
+        for partition in partitions {
+            match self.0.get(&partition.partition) {
+                Some(offset) => consumer.seek(partition, *offset)?,
+                None => consumer.seek_to_beginning(std::slice::from_ref(partition))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// For each partition the first offset whose record is of this time or later; the end of the log where there is none.
+fn first_since(consumer: &Consumer, partitions: &[TopicPartition], time: i64) -> Result<Vec<i64>> {
+    // In this order: what is appended between the two questions lies behind the end of the first.
+    let ends = consumer.end_offsets(partitions)?;
+    let times: Vec<_> = partitions.iter().map(|partition| (partition.clone(), time)).collect();
+    let found = consumer.offsets_for_times(&times)?;
+    Ok(ends.into_iter().zip(found).map(|(end, found)| found.map_or(end, |found| found.offset)).collect())
+}
+
+/// The ends of all partitions, shared by the members of one process.
+///
+/// The run is over when each partition that was ever held here was read to its end, here or, as the committed offsets
+/// tell, by another member: what a rebalance takes away on its last metres is not forgotten.
+#[derive(Debug)]
+pub(super) struct Ends {
+    topic: Arc<str>,
+    until: Option<i64>,
+    members: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// None while the time of the end lies ahead. Partitions that are none of these came later and end at once.
+    stops: Option<HashMap<i32, i64>>,
+    /// Ends that a record's time has shown.
+    found: HashMap<i32, i64>,
+    /// Partitions held here, now or once, that were not read to their end yet.
+    open: BTreeSet<i32>,
+    /// Members that have been told of a first assignment.
+    started: BTreeSet<usize>,
+    asked: Instant,
+}
+
+impl State {
+    fn stop(&self, partition: i32) -> Option<i64> {
+        let known = self.stops.as_ref().map(|stops| stops.get(&partition).copied().unwrap_or(0));
+        let found = self.found.get(&partition).copied();
+        known.into_iter().chain(found).min()
+    }
+}
+
+impl Ends {
+    /// The ends as of now, for so many members.
+    pub(super) fn look_up(
+        consumer: &Consumer,
+        topic: &str,
+        partitions: &[TopicPartition],
+        end: End,
+        members: usize,
+    ) -> Result<Self> {
+        let stops = if end.at_end {
+            let numbers = partitions.iter().map(|partition| partition.partition);
+            Some(numbers.zip(consumer.end_offsets(partitions)?).collect())
+        } else {
+            stops_of(consumer, partitions, end.until)?
+        };
+        let state = State {
+            stops,
+            found: HashMap::new(),
+            open: BTreeSet::new(),
+            started: BTreeSet::new(),
+            asked: Instant::now(),
+        };
+        Ok(Self { topic: topic.into(), until: end.until, members, state: Mutex::new(state) })
+    }
+
+    /// A member was given these partitions.
+    pub(super) fn assigned(&self, member: usize, partitions: &[TopicPartition]) {
+        let mut state = lock(&self.state);
+        state.started.insert(member);
+        state.open.extend(partitions.iter().map(|partition| partition.partition));
+    }
+
+    /// Whether this record lies behind the end of its partition.
+    pub(super) fn is_past(&self, record: &ConsumerRecord<'_>) -> bool {
+        let partition = record.partition();
+        let mut state = lock(&self.state);
+        if self.until.is_some_and(|until| record.timestamp() >= until) {
+            let found = state.found.entry(partition).or_insert(record.offset());
+            *found = record.offset().min(*found);
+        }
+        let past = state.stop(partition).is_some_and(|stop| record.offset() >= stop);
+        if past {
+            state.open.remove(&partition);
+        }
+        past
+    }
+
+    /// Looks how far this member is, pauses what is at its end, and tells whether all is done.
+    pub(super) fn are_reached(&self, consumer: &Consumer, in_group: bool) -> Result<bool> {
+        self.time_has_come(consumer)?;
+        let held = consumer.assignment();
+        let mut away = Vec::new();
+        {
+            let mut state = lock(&self.state);
+            for partition in &held {
+                let stop = state.stop(partition.partition);
+                let reached = consumer.known_position(partition).zip(stop).is_some_and(|(at, stop)| at >= stop);
+                if reached && state.open.remove(&partition.partition) {
+                    consumer.pause(std::slice::from_ref(partition))?;
+                }
+            }
+            if state.started.len() < self.members {
+                return Ok(false);
+            }
+            let idle = held.iter().all(|partition| !state.open.contains(&partition.partition));
+            if in_group && idle && state.asked.elapsed() >= ASK_EVERY {
+                state.asked = Instant::now();
+                away.extend(
+                    state.open.iter().map(|partition| TopicPartition::new(Arc::clone(&self.topic), *partition)),
+                );
+            }
+        }
+        if !away.is_empty() {
+            self.ask_of_others(consumer, &away);
+        }
+        Ok(lock(&self.state).open.is_empty())
+    }
+
+    /// Asks the group how far those are that have these partitions now.
+    fn ask_of_others(&self, consumer: &Consumer, away: &[TopicPartition]) {
+        match consumer.committed(away) {
+            Ok(committed) => {
+                let mut state = lock(&self.state);
+                for (partition, committed) in away.iter().zip(committed) {
+                    if committed.zip(state.stop(partition.partition)).is_some_and(|(at, stop)| at >= stop) {
+                        state.open.remove(&partition.partition);
+                    }
+                }
+            }
+            // Poll tells what is wrong with the group.
+            Err(error) => log::debug!(target: "receiver", "asking how far other members are: {error}"),
+        }
+    }
+
+    /// Looks the ends up once the time of the end has come: partitions that get no more records end too.
+    fn time_has_come(&self, consumer: &Consumer) -> Result<()> {
+        if lock(&self.state).stops.is_some() || self.until.is_none_or(|until| until > now_ms()) {
+            return Ok(());
+        }
+        let stops = stops_of(consumer, &partitions_of(consumer, &self.topic)?, self.until)?;
+        lock(&self.state).stops = stops;
+        Ok(())
+    }
+}
+
+fn stops_of(
+    consumer: &Consumer,
+    partitions: &[TopicPartition],
+    until: Option<i64>,
+) -> Result<Option<HashMap<i32, i64>>> {
+    let Some(until) = until.filter(|until| *until <= now_ms()) else { return Ok(None) };
+    let numbers = partitions.iter().map(|partition| partition.partition);
+    Ok(Some(numbers.zip(first_since(consumer, partitions, until)?).collect()))
+}
+
+fn now_ms() -> i64 {
+    i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,111 @@
+//! Apache Kafka's verifiable clients: the same flags and the same lines on standard output as
+//! `org.apache.kafka.tools.VerifiableProducer` and `VerifiableConsumer` of Kafka 4.3, so that a harness that was made for
+//! those drives these.
+//!
+//! One JSON object a line, its time and name first; what else and in which order was taken from what the Java tools print.
+//! Everything that is no event goes to standard error.
+
+pub mod consumer;
+pub mod producer;
+mod properties;
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use super::Stop;
+use super::output::Output;
+use crate::sync::lock;
+use crate::{Config, Error, ErrorKind, Result};
+
+/// The largest file of properties that is read.
+const LARGEST_FILE: u64 = 1 << 20;
+
+/// Sets what a Java properties file says.
+fn read_file(mut config: Config, path: &Path) -> Result<Config> {
+    let place = format!("--command-config {}", path.display());
+    let unreadable = |why: &dyn std::fmt::Display| Error::config(format!("{place}: {why}"));
+    let size = std::fs::metadata(path).map_err(|error| unreadable(&error))?.len();
+    if size > LARGEST_FILE {
+        return Err(unreadable(&format!("{size} bytes are no file of properties")));
+    }
+    let bytes = std::fs::read(path).map_err(|error| unreadable(&error))?;
+    for (name, value) in properties::parse(&bytes).map_err(|why| unreadable(&why))? {
+        config = config.set_from(&name, &value, &place)?;
+    }
+    Ok(config)
+}
+
+/// Standard output, for events of several threads. The first failure is kept: nothing is written after it.
+#[derive(Clone, Debug)]
+struct Events(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    output: Output,
+    failure: Option<io::ErrorKind>,
+}
+
+#[derive(Serialize)]
+struct Event<T> {
+    timestamp: i64,
+    name: &'static str,
+    #[serde(flatten)]
+    facts: T,
+}
+
+/// Of an event that is its name.
+#[derive(Serialize)]
+struct Nothing {}
+
+impl Events {
+    fn start(stop: &Stop) -> Result<Self> {
+        let output = Output::stdout(stop).map_err(|error| output_error(&error))?;
+        Ok(Self(Arc::new(Mutex::new(State { output, failure: None }))))
+    }
+
+    /// Writes one event.
+    fn tell(&self, name: &'static str, facts: impl Serialize) {
+        self.tell_all(std::iter::once((name, facts)));
+    }
+
+    /// Writes events in one piece.
+    fn tell_all(&self, events: impl Iterator<Item = (&'static str, impl Serialize)>) {
+        let mut state = lock(&self.0);
+        for (name, facts) in events {
+            let event = Event { timestamp: now_ms(), name, facts };
+            // Neither a Vec nor a value of these types can fail.
+            let _ = serde_json::to_writer(&mut *state.output.buffer(), &event);
+            state.output.buffer().push(b'\n');
+            if state.output.write_if_full().is_err() {
+                break;
+            }
+        }
+        if let Err(error) = state.output.write_out() {
+            state.failure.get_or_insert(error.kind());
+        }
+    }
+
+    /// Whether nobody reads it any more.
+    ///
+    /// # Errors
+    /// It cannot be written for another reason.
+    fn are_unread(&self) -> Result<bool> {
+        match lock(&self.0).failure {
+            None => Ok(false),
+            Some(io::ErrorKind::BrokenPipe) => Ok(true),
+            Some(kind) => Err(output_error(&kind.into())),
+        }
+    }
+}
+
+fn output_error(error: &io::Error) -> Error {
+    Error::new(ErrorKind::Io, format!("cannot write to standard output: {error}"))
+}
+
+fn now_ms() -> i64 {
+    i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
+}
