@@ -253,7 +253,7 @@ fn a_broker_that_goes_away_ends_a_run_with_what_it_measured() {
         let words = format!("{words} --json -X message.timeout.ms=1000 -X request.timeout.ms=1000");
         let program = Program::start(&mut bench(&address, &words));
         await_more(&address);
-        broker.stop();
+        broker.stop_broker(1).unwrap();
         let ended = program.end(LONG);
         ended.code(1);
         let report = report(&ended);

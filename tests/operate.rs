@@ -303,7 +303,7 @@ fn without_a_broker_everything_ends_in_one_line() {
     for words in ["topic list", "topic delete t --yes", "group lag g", "group lag g --watch"] {
         let broker = broker();
         let mut command = krs(&broker, words);
-        broker.stop();
+        broker.stop_broker(1).unwrap();
         let ended = process::run(&mut command, LONG);
         ended.code(3);
         assert_eq!((ended.stdout.len(), ended.stderr.len()), (0, 1), "{words}: {:?}", ended.stderr);

@@ -7,7 +7,8 @@ use krs::{Consumer, ErrorKind};
 
 use super::reader::write;
 use super::support::{
-    BREAKS, PARTITIONS, Settings, all_partitions, config, each, inject, kafka, kafka_replicated, partition, within,
+    BREAKS, PARTITIONS, Settings, all_partitions, config, each, inject, kafka, kafka_replicated, partition, stop_all,
+    within,
 };
 
 #[test]
@@ -78,7 +79,7 @@ fn with_every_broker_dead_a_lookup_still_ends() {
     let consumer =
         Consumer::connect(&config(&broker).and(&[("default.api.timeout.ms", "700"), ("request.timeout.ms", "600")]))
             .unwrap();
-    broker.stop();
+    stop_all(&broker);
     for _ in 0..2 {
         let error = within(limit, "end_offsets", || consumer.end_offsets(&all_partitions()).unwrap_err());
         assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");

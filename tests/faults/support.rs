@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 use krs::devbroker::{DevBroker, Fault, FaultId, Options};
 use krs::{Admin, Config, NewTopic, TopicPartition};
 
+/// So many brokers there are unless a test changes it.
+const BROKERS: i32 = 2;
+
 /// No wait of a test that works comes near this.
 pub const LONG: Duration = Duration::from_secs(30);
 
@@ -46,13 +49,18 @@ pub fn kafka_with_replicas(replicas: i16, change: impl FnOnce(&mut Options)) -> 
 
 fn start(replication_factor: i16, change: impl FnOnce(&mut Options)) -> DevBroker {
     let mut options = Options::default();
-    options.brokers = 2;
+    options.brokers = BROKERS;
     options.auto_create_topics = false;
     change(&mut options);
     let broker = DevBroker::start(options).unwrap();
     let topic = NewTopic { name: "t", partitions: PARTITIONS, replication_factor, configs: &[] };
     Admin::connect(&config(&broker)).unwrap().create_topic(&topic).unwrap();
     broker
+}
+
+/// Stops all brokers. Their ports refuse connections for as long as `broker` is there, and belong to nobody else.
+pub fn stop_all(broker: &DevBroker) {
+    (1..=BROKERS).for_each(|node| broker.stop_broker(node).unwrap());
 }
 
 /// Settings for a client of these brokers, with short backoffs.

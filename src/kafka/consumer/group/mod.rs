@@ -294,7 +294,9 @@ impl Group {
                 self.committing = true;
                 return Some(Work::Commit(commit, identity));
             }
-            let error = commit_too_late(&self.id, ErrorCode::ILLEGAL_GENERATION);
+            // The membership knows better than a code how it ended.
+            let left = self.membership.committer().err();
+            let error = left.unwrap_or_else(|| commit_too_late(&self.id, ErrorCode::ILLEGAL_GENERATION));
             self.settle(commit, Err(error));
         }
         None
