@@ -72,6 +72,12 @@ test *args:
 etl *args:
     @cargo run --quiet --release --example etl -- "$@"
 
+# The same on Apache Kafka from its jars, one broker or three of its own: `just etl-kafka 3 MODE COUNT SEED`
+[no-exit-message]
+[positional-arguments]
+etl-kafka *args:
+    @scripts/etl-kafka "$@"
+
 # This client beside others on a fresh Apache Kafka, measured alike; needs Python, Java, Maven, Go; `just bench-peers --quick`
 [no-exit-message]
 [positional-arguments]
