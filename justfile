@@ -45,13 +45,17 @@ receive *args:
 run *args:
     @scripts/run-services "$@"
 
-# The topics, with partitions, leaders and replicas
-topics:
-    @scripts/broker topics
+# The topics, with partitions and replicas; `krs topic describe TOPIC` has more
+[no-exit-message]
+[positional-arguments]
+topics *args:
+    @cargo run --quiet --release -- topic list "$@"
 
 # How far the receivers are, and who has which partition
-lag group=env("CONSUMER_GROUP", "rust-consumer-group"):
-    @scripts/broker lag {{ quote(group) }}
+[no-exit-message]
+[positional-arguments]
+lag group=env("CONSUMER_GROUP", "rust-consumer-group") *args:
+    @cargo run --quiet --release -- group lag "$@"
 
 # Kafka's log; `just logs -f` follows it
 logs *args:

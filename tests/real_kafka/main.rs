@@ -13,11 +13,15 @@
 //! `kcat` are the other side. Each test has topics and groups of its own, so the broker may be an old one.
 
 mod groups;
+mod handover;
 mod interop;
 mod logs;
+mod members;
 mod outage;
+mod pauses;
 #[path = "../util/process.rs"]
 mod process;
+mod rolling;
 mod services;
 mod support;
 mod transactions;

@@ -128,6 +128,10 @@ impl Link<'_> {
                 let until = Instant::now() + self.backoff.failed();
                 self.group(|group| group.postpone(until));
             }
+            Answered::Rebalancing => {
+                let until = Instant::now() + self.backoff.failed();
+                self.group(|group| group.hold_commits_back(until));
+            }
             Answered::FindCoordinator => {
                 self.connection = None;
                 let until = Instant::now() + self.backoff.failed();

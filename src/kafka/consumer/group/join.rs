@@ -197,7 +197,10 @@ impl Join<'_> {
         let assignment = ConsumerProtocolAssignment::from_bytes(&synced.assignment)?;
         let partitions = partitions_of(assignment);
         log::debug!("group {}: joined generation {generation}, got {}", self.group(), Listed(&partitions));
-        self.membership(|membership| membership.synced(self.attempt, partitions, counts));
+        if let Some(group) = &mut self.shared.lock().group {
+            group.synced(self.attempt, partitions, counts);
+        }
+        self.shared.coordinator.notify_all();
         self.shared.app.notify_all();
         Ok(Round::Done)
     }

@@ -16,7 +16,7 @@ use crate::kafka::error::{Error, Result};
 use crate::kafka::protocol::messages::{ConsumerGroupHeartbeatResponse, OffsetCommitResponse, OffsetFetchResponse};
 use crate::kafka::protocol::{ApiKey, ErrorCode};
 use classic::Possessions;
-use membership::{Attempt, Beat, Identity, Membership, Reaction, Stay};
+use membership::{Attempt, Beat, Counts, Identity, Membership, Reaction, Stay};
 
 pub(super) mod classic;
 pub(super) mod coordinator;
@@ -96,6 +96,11 @@ pub(super) struct Group {
     committing: bool,
     /// Nothing but heartbeats before this moment: the broker asked for patience, or cannot answer yet.
     not_before: Option<Instant>,
+    /// No commit before this moment: a rebalance got in the way. The end of that rebalance ends the wait.
+    commits_not_before: Option<Instant>,
+    /// How many assignments of the classic protocol came, and how many had when the last commit was sent.
+    assignments: u64,
+    assignments_at_commit: u64,
     tickets: u64,
     /// Tickets that someone waits with.
     waiting: BTreeSet<Ticket>,
@@ -122,6 +127,9 @@ impl Group {
             leavings: VecDeque::new(),
             committing: false,
             not_before: None,
+            commits_not_before: None,
+            assignments: 0,
+            assignments_at_commit: 0,
             tickets: 0,
             waiting: BTreeSet::new(),
             commit_answers: HashMap::new(),
@@ -280,7 +288,9 @@ impl Group {
             return self.sleep([patient, self.membership.next_due()]);
         }
         // A commit that has failed before must not keep partitions from their positions.
-        if self.commits.front().is_some_and(|commit| commit.obstacle.is_none())
+        let held_back = self.commits_not_before.filter(|moment| now < *moment && !self.commits.is_empty());
+        if held_back.is_none()
+            && self.commits.front().is_some_and(|commit| commit.obstacle.is_none())
             && let Some(work) = self.next_commit()
         {
             return work;
@@ -290,6 +300,9 @@ impl Group {
         }
         if let Some(lookup) = self.lookups.pop_front() {
             return Work::Lookup(lookup);
+        }
+        if held_back.is_some() {
+            return self.sleep([held_back, self.membership.next_due()]);
         }
         if let Some(work) = self.next_commit() {
             return work;
@@ -304,6 +317,7 @@ impl Group {
         while let Some(commit) = self.commits.pop_front() {
             if let Some(identity) = self.membership.identity_in(commit.stay) {
                 self.committing = true;
+                self.assignments_at_commit = self.assignments;
                 return Some(Work::Commit(commit, identity));
             }
             // The membership knows better than a code how it ended.
@@ -369,6 +383,21 @@ impl Group {
     /// Nothing but heartbeats before this moment.
     pub fn postpone(&mut self, until: Instant) {
         self.not_before = Some(self.not_before.map_or(until, |moment| moment.max(until)));
+    }
+
+    /// No commit before this moment, or before the rebalance that is under way has ended.
+    pub fn hold_commits_back(&mut self, until: Instant) {
+        if self.assignments == self.assignments_at_commit {
+            self.commits_not_before = Some(until);
+        }
+    }
+
+    /// SyncGroup was answered; see [`Classic::synced`](classic::Classic::synced).
+    pub fn synced(&mut self, attempt: Attempt, partitions: Vec<TopicPartition>, counts: Option<Counts>) {
+        if self.membership.classic().is_some_and(|member| member.synced(attempt, partitions, counts)) {
+            self.assignments += 1;
+            self.commits_not_before = None;
+        }
     }
 
     /// The group cannot be used before `retry_at`. Everything that waits is told so.
@@ -465,7 +494,7 @@ impl Group {
                     if passes && goes_on {
                         commit.obstacle = Some(commit_too_late(&self.id, code));
                         self.commits.push_front(commit);
-                        return Answered::Later;
+                        return Answered::Rebalancing;
                     }
                     let error = commit_too_late(&self.id, code);
                     self.settle(commit, Err(error));
@@ -581,6 +610,8 @@ pub(super) enum Answered {
     Done,
     /// Go on after a backoff.
     Later,
+    /// Commit again once the rebalance is over, or after a backoff.
+    Rebalancing,
     /// The same, once the coordinator is found anew.
     FindCoordinator,
     /// This client may not do it.

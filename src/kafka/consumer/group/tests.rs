@@ -204,6 +204,46 @@ fn a_commit_of_a_past_generation_fails_clearly_and_counts_as_news_of_the_group()
     }
 }
 
+/// It once waited for the backoff of 100 ms and more, and with it the listener that commits before partitions go, and
+/// all the partitions that stay.
+#[test]
+fn a_commit_that_met_a_rebalance_goes_again_as_soon_as_that_is_over() {
+    let now = Instant::now();
+    let cooperative = settings(&[("partition.assignment.strategy", "cooperative-sticky")]);
+    let mut group = join(Group::new("g", &cooperative, now), now);
+    let ticket = group.commit(offsets(&[(0, 5)]), in_a_minute(now)).unwrap();
+    let commit = next_commit(&mut group, now);
+    group.heartbeat_answered(&sent(), ErrorCode::REBALANCE_IN_PROGRESS, now);
+    let Some(Step::Join(attempt)) = group.membership.step(&holding(), &topics(), |_| None, now) else { panic!() };
+    let refused = codes(&[(0, ErrorCode::REBALANCE_IN_PROGRESS)]);
+    assert!(matches!(group.commit_answered(commit, &sent(), &refused, now), Answered::Rebalancing));
+    group.hold_commits_back(now + SECOND);
+    assert!(sleeps(&group.next(Vec::new(), now)));
+    let position = (place(1), Epoch::for_tests(1));
+    assert!(matches!(group.next(vec![position], now), Work::Positions(_)), "nothing else waits");
+
+    group.membership.classic().unwrap().joined(attempt, 2, "m".to_owned(), now);
+    assert!(sleeps(&group.next(Vec::new(), now)), "the leader has not shared out yet");
+    group.synced(attempt, vec![place(0)], None);
+    let Work::Commit(commit, identity) = group.next(Vec::new(), now) else { panic!("no commit") };
+    assert_eq!(identity.generation, 2);
+    group.commit_answered(commit, &identity, &codes(&[(0, ErrorCode::NONE)]), now);
+    assert!(group.commit_answer(ticket).unwrap().is_ok());
+
+    // The refusal comes late: the rebalance is over already.
+    group.commit(offsets(&[(0, 6)]), in_a_minute(now)).unwrap();
+    let commit = next_commit(&mut group, now);
+    assert!(matches!(group.membership.step(&holding(), &topics(), |_| None, now), Some(Step::Assign(_))));
+    group.heartbeat_answered(&identity, ErrorCode::REBALANCE_IN_PROGRESS, now);
+    let Some(Step::Join(attempt)) = group.membership.step(&holding(), &topics(), |_| None, now) else { panic!() };
+    group.membership.classic().unwrap().joined(attempt, 3, "m".to_owned(), now);
+    group.synced(attempt, vec![place(0)], None);
+    let refused = codes(&[(0, ErrorCode::ILLEGAL_GENERATION)]);
+    assert!(matches!(group.commit_answered(commit, &identity, &refused, now), Answered::Rebalancing));
+    group.hold_commits_back(now + SECOND);
+    assert!(matches!(group.next(Vec::new(), now), Work::Commit(..)));
+}
+
 #[test]
 fn an_answer_nobody_waits_for_any_more_is_not_kept() {
     let now = Instant::now();
