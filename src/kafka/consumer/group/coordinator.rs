@@ -64,6 +64,9 @@ impl Link<'_> {
             if group.news() {
                 self.shared.app.notify_all();
             }
+            if group.breaks_off_join() {
+                self.shared.interrupt_join(&core);
+            }
             match work {
                 Work::Sleep(until) => core = self.shared.sleep(&self.shared.coordinator, core, until),
                 work => return Some(work),

@@ -155,11 +155,15 @@ impl Join<'_> {
             reason: None,
         };
         let limit = settings.max_poll_interval.saturating_add(PATIENCE);
-        let joined = self.connection(node)?.call(&request, Deadline::after("max.poll.interval.ms", limit))?;
-        if joined.error_code == ErrorCode::MEMBER_ID_REQUIRED {
-            self.membership(|membership| membership.member_id_given(self.attempt, joined.member_id.clone()));
-            return Ok(Round::Refused(ApiKey::JoinGroup, joined.error_code));
+        self.connection(node)?;
+        let now = Instant::now();
+        if self.membership(|membership| membership.asking(self.attempt, identity, now)) != Some(true) {
+            return Ok(Round::Done);
         }
+        let joined = self.connection(node)?.call(&request, Deadline::after("max.poll.interval.ms", limit));
+        let given = joined.as_ref().map_or("", |joined| &joined.member_id);
+        self.named(given);
+        let joined = joined?;
         if !joined.error_code.is_ok() {
             return Ok(Round::Refused(ApiKey::JoinGroup, joined.error_code));
         }
@@ -199,6 +203,17 @@ impl Join<'_> {
         self.shared.coordinator.notify_all();
         self.shared.app.notify_all();
         Ok(Round::Done)
+    }
+
+    /// JoinGroup was answered, perhaps with the name of a member that nobody wants to be any more.
+    fn named(&self, member_id: &str) {
+        let mut core = self.shared.lock();
+        let Some(group) = &mut core.group else { return };
+        let left = group.membership.classic().and_then(|member| member.named(member_id));
+        group.leave(left, Instant::now());
+        drop(core);
+        self.shared.coordinator.notify_all();
+        self.shared.app.notify_all();
     }
 
     /// As the leader: everyone's share, and the partition counts that it was computed from.

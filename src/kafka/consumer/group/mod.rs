@@ -110,6 +110,8 @@ pub(super) struct Group {
     settled: Vec<(Callback, Result<()>)>,
     /// Something happened that the application may be waiting for.
     news: bool,
+    /// What the join thread waits for is to be broken off.
+    break_off: bool,
 }
 
 impl Group {
@@ -134,6 +136,7 @@ impl Group {
             lookup_answers: HashMap::new(),
             settled: Vec::new(),
             news: false,
+            break_off: false,
         }
     }
 
@@ -237,7 +240,8 @@ impl Group {
 
     /// Whether nothing is left to tell the coordinator.
     pub fn is_quiet(&self) -> bool {
-        self.commits.is_empty() && self.leavings.is_empty() && !self.committing
+        let naming = self.membership.naming_due().is_some();
+        self.commits.is_empty() && self.leavings.is_empty() && !self.committing && !naming
     }
 
     /// The callbacks of commits that have ended since it was last asked.
@@ -250,6 +254,11 @@ impl Group {
         std::mem::take(&mut self.news)
     }
 
+    /// Whether the join thread has waited too long for something that is not wanted any more.
+    pub fn breaks_off_join(&mut self) -> bool {
+        std::mem::take(&mut self.break_off)
+    }
+
     /// What to do now. `awaiting` are the partitions whose position is to be the committed offset.
     pub fn next(&mut self, awaiting: Vec<(TopicPartition, Epoch)>, now: Instant) -> Work {
         let overdue = self.membership.poll_overdue(now);
@@ -258,6 +267,9 @@ impl Group {
         self.leavings.retain(|leaving| now < leaving.until);
         self.news |= self.leavings.len() < leaving;
         self.expire_commits(now);
+        if self.membership.classic().is_some_and(|member| member.naming_overdue(now)) {
+            (self.news, self.break_off) = (true, true);
+        }
 
         let patient = self.not_before.filter(|moment| now < *moment);
         let queued = !(self.commits.is_empty() && self.lookups.is_empty() && self.leavings.is_empty());
@@ -319,7 +331,8 @@ impl Group {
     fn sleep(&self, dues: [Option<Instant>; 2]) -> Work {
         let commits = self.commits.iter().map(|commit| commit.until.at);
         let leavings = self.leavings.iter().map(|leaving| leaving.until);
-        Work::Sleep(commits.chain(leavings).chain(dues.into_iter().flatten()).min())
+        let naming = self.membership.naming_due();
+        Work::Sleep(commits.chain(leavings).chain(naming).chain(dues.into_iter().flatten()).min())
     }
 
     fn expire_commits(&mut self, now: Instant) {

@@ -326,6 +326,75 @@ fn leaving_comes_after_the_commits_and_is_given_up_once_the_session_is_over() {
     assert!(group.news(), "close waits for this");
 }
 
+/// A new member, whose JoinGroup is under way and names nobody.
+fn nameless(now: Instant) -> (Group, Attempt) {
+    let mut group = Group::new("g", &settings(&[]), now);
+    group.coordinator_is(7);
+    group.membership.polling(true, now);
+    group.membership.subscribe(&topics(), now);
+    let Some(Step::Join(attempt)) = group.membership.step(&nothing(), &topics(), |_| None, now) else { panic!() };
+    assert!(group.membership.classic().unwrap().asking(attempt, &Identity::none(), now));
+    (group, attempt)
+}
+
+/// What the join thread does with an answer.
+fn named(group: &mut Group, member_id: &str, now: Instant) {
+    let left = group.membership.classic().unwrap().named(member_id);
+    group.leave(left, now);
+}
+
+#[test]
+fn whoever_goes_before_it_knows_its_member_id_leaves_by_the_one_that_comes() {
+    let now = Instant::now();
+    let (mut group, attempt) = nameless(now);
+    let left = group.membership.leave();
+    group.leave(left, now);
+    assert!(!group.is_quiet(), "close waits for the answer");
+    assert!(!group.membership.classic().unwrap().asking(attempt, &Identity::none(), now), "nobody asks again");
+    named(&mut group, "m", now);
+    let Work::Leave(identity) = group.next(Vec::new(), now) else { panic!() };
+    assert_eq!(identity, Identity { generation: -1, member_id: "m".to_owned() });
+    group.left(&identity);
+    assert!(group.is_quiet());
+
+    let (mut group, _) = nameless(now);
+    group.membership.leave();
+    named(&mut group, "", now);
+    assert!(group.is_quiet(), "the answer brought no id, or there was none");
+}
+
+#[test]
+fn whoever_wants_back_before_it_knows_its_member_id_joins_by_the_one_that_comes() {
+    let now = Instant::now();
+    let (mut group, first) = nameless(now);
+    group.membership.leave();
+    group.membership.subscribe(&topics(), now);
+    named(&mut group, "m", now);
+    let Some(Step::Join(second)) = group.membership.step(&nothing(), &topics(), |_| None, now) else { panic!() };
+    let member = group.membership.classic().unwrap();
+    assert_eq!(member.identity().member_id, "m");
+    assert!(!member.is_joining(first) && member.is_joining(second));
+    assert!(sleeps(&group.next(Vec::new(), now)), "nobody leaves");
+}
+
+#[test]
+fn a_member_id_is_waited_for_as_long_as_a_session() {
+    let now = Instant::now();
+    let over = now + SECOND * 3600;
+    let (mut group, _) = nameless(now);
+    assert!(sleeps(&group.next(Vec::new(), over)));
+    named(&mut group, "m", over);
+    assert!(!group.breaks_off_join(), "whoever wants to be a member waits on");
+    assert_eq!(group.membership.classic().unwrap().identity().member_id, "m");
+
+    let (mut group, _) = nameless(now);
+    group.membership.leave();
+    let Work::Sleep(Some(until)) = group.next(Vec::new(), now) else { panic!() };
+    assert!(!group.breaks_off_join());
+    group.next(Vec::new(), until);
+    assert!(group.breaks_off_join() && group.news() && group.is_quiet());
+}
+
 #[test]
 fn a_static_member_does_not_tell_that_it_leaves() {
     let now = Instant::now();
