@@ -51,6 +51,8 @@ mod stall;
 mod subscription;
 mod truncation;
 
+#[doc(hidden)]
+pub use assignor::judged;
 pub use lookup::OffsetAndTimestamp;
 pub use records::{ConsumerRecord, Records, RecordsIter};
 pub use subscription::TopicPartition;
