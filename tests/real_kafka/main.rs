@@ -15,6 +15,7 @@
 mod groups;
 mod interop;
 mod logs;
+mod operate;
 mod outage;
 #[path = "../util/process.rs"]
 mod process;
