@@ -20,5 +20,6 @@ mod outage;
 #[path = "../util/process.rs"]
 mod process;
 mod services;
+mod streams;
 mod support;
 mod transactions;
