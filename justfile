@@ -45,13 +45,17 @@ receive *args:
 run *args:
     @scripts/run-services "$@"
 
-# The topics, with partitions, leaders and replicas
-topics:
-    @scripts/broker topics
+# The topics, with partitions and replicas; `krs topic describe TOPIC` has more
+[no-exit-message]
+[positional-arguments]
+topics *args:
+    @cargo run --quiet --release -- topic list "$@"
 
 # How far the receivers are, and who has which partition
-lag group=env("CONSUMER_GROUP", "rust-consumer-group"):
-    @scripts/broker lag {{ quote(group) }}
+[no-exit-message]
+[positional-arguments]
+lag group=env("CONSUMER_GROUP", "rust-consumer-group") *args:
+    @cargo run --quiet --release -- group lag "$@"
 
 # Kafka's log; `just logs -f` follows it
 logs *args:
@@ -67,6 +71,12 @@ test *args:
 [positional-arguments]
 etl *args:
     @cargo run --quiet --release --example etl -- "$@"
+
+# The same on Apache Kafka from its jars, one broker or three of its own: `just etl-kafka 3 MODE COUNT SEED`
+[no-exit-message]
+[positional-arguments]
+etl-kafka *args:
+    @scripts/etl-kafka "$@"
 
 # This client beside others on a fresh Apache Kafka, measured alike; needs Python, Java, Maven, Go; `just bench-peers --quick`
 [no-exit-message]

@@ -130,6 +130,8 @@
 //!   allows it to commit what it has done before a partition is taken away.
 //! - Both group protocols end in the same steps of `poll`: give up, then take up (`group/membership.rs`). With the
 //!   cooperative assignors and KIP-848 what stays is read on meanwhile.
+//! - A JoinGroup that names no member yet is not broken off. The broker has made up a member by then, and no rebalance
+//!   ends while it waits for that one; so whoever does not want to be it any more takes the answer and leaves.
 //! - A commit belongs to a stay in the group, not to a generation: a rebalance that took nothing away only changes the name
 //!   that it goes under. With the eager assignors each generation is a stay of its own.
 //! - With `enable.auto.commit` only what polls before the present one returned is committed, and at the end what all did.

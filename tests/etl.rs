@@ -7,6 +7,8 @@
 mod chain;
 #[path = "../examples/etl/check.rs"]
 mod check;
+#[path = "../examples/etl/leftovers.rs"]
+mod leftovers;
 #[path = "../examples/etl/member.rs"]
 mod member;
 #[path = "../examples/etl/members.rs"]
@@ -22,7 +24,10 @@ use std::time::Duration;
 
 use chain::Plan;
 use check::{Tally, value};
+use krs::devbroker::DevBroker;
 use krs::service::Stop;
+use krs::{Admin, Config};
+use leftovers::Leftovers;
 use schedule::{Change, Pace, Schedule};
 
 const fn between(from: u64, to: u64) -> (Duration, Duration) {
@@ -31,11 +36,11 @@ const fn between(from: u64, to: u64) -> (Duration, Duration) {
 
 const PACE: Pace = Pace { stays: between(400, 1200), away: between(200, 1000), kills: 0 };
 
-fn run(mode: &str, kills: bool) {
+fn plan(mode: &str, kills: bool) -> Plan {
     let program = std::env::current_exe().unwrap();
     // A member is this program too; only `member` below runs in it.
     let member = [program.to_str().unwrap(), "member", "--exact", "--include-ignored", "--nocapture"];
-    let plan = Plan {
+    Plan {
         mode: modes::named(mode).unwrap(),
         kills,
         count: 5_000,
@@ -51,8 +56,12 @@ fn run(mode: &str, kills: bool) {
         brokers: None,
         member: member.map(str::to_owned).to_vec(),
         logs: Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("etl-{mode}-{kills}-{}", std::process::id())),
-    };
-    plan.run(&Stop::new()).unwrap_or_else(|problem| panic!("{}: {problem}", plan.name()));
+    }
+}
+
+fn run(mode: &str, kills: bool) {
+    let (plan, mut leftovers) = (plan(mode, kills), Leftovers::default());
+    plan.run(&Stop::new(), &mut leftovers).unwrap_or_else(|problem| panic!("{}: {problem}", plan.name()));
 }
 
 #[test]
@@ -101,6 +110,27 @@ fn consumer_clean() {
 #[test]
 fn consumer_kill() {
     run("consumer", true);
+}
+
+#[test]
+fn what_a_run_left_on_a_broker_is_deleted_after_a_failure_too() {
+    // Its members are killed at the end, and static ones keep their places until their sessions are over.
+    let plan = Plan { count: 1_000_000, ..plan("static", true) };
+    let broker = DevBroker::start(plan.broker()).unwrap();
+    let config = Config::new().set("bootstrap.servers", broker.bootstrap()).unwrap();
+    let plan = Plan { brokers: Some(broker.bootstrap()), logs: plan.logs.with_extension("interrupted"), ..plan };
+    let (admin, stop, mut leftovers) = (Admin::connect(&config).unwrap(), Stop::new(), Leftovers::default());
+    std::thread::scope(|scope| {
+        let run = scope.spawn(|| plan.run(&stop, &mut leftovers));
+        while admin.list_groups().unwrap().len() < plan.levels && !run.is_finished() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        stop.ask();
+        assert_eq!(run.join().unwrap(), Err("interrupted".to_owned()));
+    });
+    assert_eq!(leftovers.remove(&config, Duration::from_secs(30)).as_deref(), Ok("3 topics and 2 groups"));
+    assert!(admin.list_topics().unwrap().is_empty());
+    assert!(admin.list_groups().unwrap().is_empty());
 }
 
 #[test]

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use krs::devbroker::{DevBroker, Options};
 use krs::service::Stop;
-use krs::{Admin, Config, Consumer, Error, NewTopic, Producer, Record};
+use krs::{Admin, Config, ConfigResource, Consumer, Error, NewTopic, Producer, Record};
 
 use super::check::{self, Checker, Tally};
+use super::leftovers::Leftovers;
 use super::member::Orders;
 use super::members::{Launch, Members};
 use super::modes::Mode;
@@ -54,17 +55,26 @@ impl Plan {
         format!("{} {}", self.mode.name, if self.kills { "kill" } else { "clean" })
     }
 
-    /// Runs it; lines of progress go to standard output.
+    /// Runs it; lines of progress go to standard output. What it leaves on a broker that it did not start goes into
+    /// `leftovers`, as far as it could not be deleted yet.
     ///
     /// # Errors
     /// What went wrong, in a line.
-    pub fn run(&self, stop: &Stop) -> Result<(), String> {
+    pub fn run(&self, stop: &Stop, leftovers: &mut Leftovers) -> Result<(), String> {
         let broker = match self.brokers {
             Some(_) => None,
             None => Some(DevBroker::start(self.broker()).map_err(text)?),
         };
         let bootstrap = broker.as_ref().map(DevBroker::bootstrap).or_else(|| self.brokers.clone()).unwrap_or_default();
-        let outcome = Chain::new(self, bootstrap).and_then(|mut chain| chain.run(stop));
+        let mut chain = Chain::new(self, bootstrap)?;
+        if broker.is_none() {
+            leftovers.add(&chain.topics, chain.levels.iter().map(|level| level.group.clone()));
+        }
+        let outcome = chain.run(stop);
+        if broker.is_none() {
+            // What cannot go yet is tried again in the end.
+            let _ = chain.config().and_then(|config| leftovers.sweep(&config));
+        }
         match &outcome {
             Ok(()) => drop(std::fs::remove_dir_all(&self.logs)),
             Err(_) => println!("  logs of the members: {}", self.logs.display()),
@@ -72,7 +82,8 @@ impl Plan {
         outcome
     }
 
-    fn broker(&self) -> Options {
+    /// The development broker that it needs.
+    pub fn broker(&self) -> Options {
         let mut options = Options::default();
         options.retention_bytes = 1 << 30;
         options.groups.min_session_timeout = self.session.min(options.groups.min_session_timeout);
@@ -151,6 +162,7 @@ impl<'a> Chain<'a> {
             let topic = NewTopic { name, partitions: PARTITIONS as i32, replication_factor: -1, configs: &[] };
             admin.create_topic(&topic).map_err(text)?;
         }
+        let patience = self.plan.patience + self.brokers_session(&admin).map_err(text)?;
         // The steps need `self` while the source and the checker look at it.
         let mut levels = std::mem::take(&mut self.levels);
         let this = &*self;
@@ -162,7 +174,7 @@ impl<'a> Chain<'a> {
                 this.checker.run(&config)
             });
             let broken = || checking.is_finished() || (source.is_finished() && this.sent() < *count);
-            let outcome = this.churn(&mut levels, stop, broken);
+            let outcome = this.churn(&mut levels, patience, stop, broken);
             given_up.ask();
             let outcome = outcome.and_then(|()| this.leave(&mut levels));
             if outcome.is_err() {
@@ -177,6 +189,24 @@ impl<'a> Chain<'a> {
         });
         let verdict = this.verdict(&levels);
         outcome.and(verdict).and_then(|()| if self.plan.kills { Ok(()) } else { self.committed(&levels) })
+    }
+
+    /// How long a member that was killed keeps its partitions, if it is the broker who says so and says more.
+    fn brokers_session(&self, admin: &Admin) -> Result<Duration, Error> {
+        const NAME: &str = "group.consumer.session.timeout.ms";
+        if self.plan.mode.own_session || !self.plan.kills {
+            return Ok(Duration::ZERO);
+        }
+        let topic = admin.describe_topics(&[self.topics[0].as_str()]).pop();
+        let topic = topic.ok_or_else(|| Error::state("no description of the first topic"))??;
+        let broker = topic.partitions.iter().find_map(|partition| partition.leader).unwrap_or_default();
+        let configs = admin.describe_configs(ConfigResource::Broker(broker))?;
+        let value = configs.into_iter().find(|entry| entry.name == NAME).and_then(|entry| entry.value);
+        let session = Duration::from_millis(value.and_then(|value| value.parse().ok()).unwrap_or_default());
+        if session > self.plan.session {
+            println!("  the broker has {NAME}={}: what members had who are killed waits so long", session.as_millis());
+        }
+        Ok(session.saturating_sub(self.plan.session))
     }
 
     fn sent(&self) -> u64 {
@@ -209,7 +239,13 @@ impl<'a> Chain<'a> {
     }
 
     /// Lets members come and go until everything has arrived at the end of the chain.
-    fn churn(&self, levels: &mut [Level], stop: &Stop, broken: impl Fn() -> bool) -> Result<(), String> {
+    fn churn(
+        &self,
+        levels: &mut [Level],
+        patience: Duration,
+        stop: &Stop,
+        broken: impl Fn() -> bool,
+    ) -> Result<(), String> {
         let begun = Instant::now();
         let (mut moved, mut moved_at, mut report) = (0, begun, begun + REPORT);
         loop {
@@ -236,8 +272,8 @@ impl<'a> Chain<'a> {
                     self.sent(),
                 );
             }
-            if now - moved_at > self.plan.patience {
-                return Err(format!("nothing moved for {} s", self.plan.patience.as_secs()));
+            if now - moved_at > patience {
+                return Err(format!("nothing moved for {} s", patience.as_secs()));
             }
             if broken() {
                 return Err("the source or the checker ended too early".to_owned());

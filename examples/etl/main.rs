@@ -19,10 +19,12 @@
 //! | `members.rs` | the processes of a level |
 //! | `member.rs` | what such a process does |
 //! | `check.rs` | what has arrived |
+//! | `leftovers.rs` | what is deleted in the end |
 //! | `chain.rs` | one run of all that, and its verdict |
 
 mod chain;
 mod check;
+mod leftovers;
 mod member;
 mod members;
 mod modes;
@@ -35,6 +37,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use chain::Plan;
 use krs::service::Stop;
+use krs::{Admin, Config};
+use leftovers::Leftovers;
 use modes::{MODES, Mode};
 use schedule::Pace;
 
@@ -43,6 +47,9 @@ const COUNT: u64 = 500_000;
 /// The source sends so many records a second, within these limits of its time.
 const RATE: u64 = 20_000;
 const FLOW: (Duration, Duration) = (Duration::from_secs(12), Duration::from_secs(25));
+
+/// Beyond the sessions of the last members, which hold their groups back.
+const REMOVAL: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = env::args().skip(1).collect();
@@ -82,8 +89,13 @@ fn run(arguments: &[String]) -> Result<String, String> {
     let program = program.to_str().ok_or("this program is at a path that is not text")?.to_owned();
     let stop = Stop::new();
     stop.on_signals().map_err(|error| error.to_string())?;
-    let (begun, mut problems) = (Instant::now(), Vec::new());
-    for mode in &modes {
+    let brokers = env::var("KAFKA_BROKERS").ok().filter(|brokers| !brokers.is_empty());
+    let config = brokers.as_ref().map(|brokers| Config::new().set("bootstrap.servers", brokers)).transpose();
+    let config = config.map_err(|error| error.to_string())?;
+    // Whoever is not there is not asked again for each run.
+    config.as_ref().map(Admin::connect).transpose().map_err(|error| error.to_string())?;
+    let (begun, mut problems, mut leftovers) = (Instant::now(), Vec::new(), Leftovers::default());
+    'runs: for mode in &modes {
         for kills in [false, true] {
             let plan = Plan {
                 mode,
@@ -97,12 +109,12 @@ fn run(arguments: &[String]) -> Result<String, String> {
                 session: modes::SESSION,
                 heartbeat: modes::HEARTBEAT,
                 patience: Duration::from_secs(60),
-                brokers: env::var("KAFKA_BROKERS").ok().filter(|brokers| !brokers.is_empty()),
+                brokers: brokers.clone(),
                 member: vec![program.clone(), "member".to_owned()],
                 logs: logs(mode.name, kills, seed),
             };
             let from = Instant::now();
-            let outcome = plan.run(&stop);
+            let outcome = plan.run(&stop, &mut leftovers);
             let took = from.elapsed().as_secs_f64();
             match outcome {
                 Ok(()) => println!("{} ok, {took:.0} s", plan.name()),
@@ -112,8 +124,17 @@ fn run(arguments: &[String]) -> Result<String, String> {
                 }
             }
             if stop.is_asked() {
-                return Err("interrupted".to_owned());
+                break 'runs;
             }
+        }
+    }
+    if stop.is_asked() && problems.is_empty() {
+        problems.push("interrupted".to_owned());
+    }
+    if let Some(config) = &config {
+        match leftovers.remove(config, REMOVAL) {
+            Ok(what) => println!("deleted from the broker: {what}"),
+            Err(problem) => problems.push(problem),
         }
     }
     let names = modes.iter().map(|mode| mode.name).collect::<Vec<_>>().join(", ");
@@ -124,10 +145,15 @@ fn run(arguments: &[String]) -> Result<String, String> {
 /// Each death holds up a group for the length of a session, so there must be time between two of them.
 fn pace(mode: &Mode, kills: bool) -> Pace {
     let seconds = |from: f64, to: f64| (Duration::from_secs_f64(from), Duration::from_secs_f64(to));
-    let stays = if kills { seconds(3.0, 8.0) } else { seconds(1.5, 4.5) };
+    let stays = match kills {
+        false => seconds(1.5, 4.5),
+        // A rebalance of the classic protocol waits for the dead, unless they come back under their names.
+        true if mode.own_session && !mode.instances => seconds(3.0, 6.0),
+        true => seconds(2.0, 5.0),
+    };
     // A static member that is back within its session takes up where it was.
     let away = if mode.instances { seconds(0.5, 3.0) } else { seconds(0.5, 5.0) };
-    Pace { stays, away, kills: if kills { 60 } else { 0 } }
+    Pace { stays, away, kills: if kills { 70 } else { 0 } }
 }
 
 fn logs(mode: &str, kills: bool, seed: u64) -> std::path::PathBuf {

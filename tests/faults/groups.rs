@@ -270,6 +270,33 @@ fn a_member_that_falls_silent_is_replaced() {
     });
 }
 
+/// The broker makes up a member id for whoever joins without one, and ends no rebalance while it waits for that member:
+/// as long as a session, unless it is told.
+#[test]
+fn whoever_goes_before_it_knows_its_member_id_holds_nobody_up() {
+    each(&["close", "unsubscribe"], |how| {
+        let broker = filled();
+        let config = member(config(&broker)).and(&[("session.timeout.ms", "90000")]);
+        let id = inject(&broker, "join-group:delay=200ms,next=1");
+        let mut hasty = Reader::join("hasty", &config, &Progress::default()).unwrap();
+        while broker.faults_applied(id) == 0 {
+            hasty.poll();
+        }
+        let mut left = None;
+        match *how {
+            "close" => hasty.close().unwrap(),
+            _ => {
+                hasty.consumer.unsubscribe().unwrap();
+                left = Some(hasty);
+            }
+        }
+        let mut reader = Reader::join(how, &config, &Progress::default()).unwrap();
+        reader.commit_to(EACH);
+        reader.close().unwrap();
+        drop(left);
+    });
+}
+
 /// Whatever the bytes say then, every call ends, and afterwards the group can be used.
 #[test]
 fn garbled_answers_are_noticed_and_survived() {

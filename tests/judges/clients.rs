@@ -11,9 +11,10 @@ use crate::table::Check;
 
 const PRODUCER_PERFORMANCE: &str = "org.apache.kafka.tools.ProducerPerformance";
 const CONSUMER_PERFORMANCE: &str = "org.apache.kafka.tools.ConsumerPerformance";
-const RANGE: &[&str] = &["--assignment-strategy", "org.apache.kafka.clients.consumer.RangeAssignor"];
-const COOPERATIVE: &[&str] = &["--assignment-strategy", "org.apache.kafka.clients.consumer.CooperativeStickyAssignor"];
-const CONSUMER: &[&str] = &["--group-protocol", "consumer"];
+pub const RANGE: &[&str] = &["--assignment-strategy", "org.apache.kafka.clients.consumer.RangeAssignor"];
+pub const COOPERATIVE: &[&str] =
+    &["--assignment-strategy", "org.apache.kafka.clients.consumer.CooperativeStickyAssignor"];
+pub const CONSUMER: &[&str] = &["--group-protocol", "consumer"];
 const CONSUMER_RANGE: &[&str] = &["--group-protocol", "consumer", "--group-remote-assignor", "range"];
 
 pub fn checks() -> Vec<Check> {
@@ -63,7 +64,7 @@ impl Member {
     }
 
     /// The same, of this project.
-    fn join_ours(side: &Side, group: &str, topic: &str, kind: &[&str]) -> Self {
+    pub fn join_ours(side: &Side, group: &str, topic: &str, kind: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_krs"));
         command.args(["verifiable-consumer", "--bootstrap-server", &side.brokers, "--verbose"]);
         command.args(["--group-id", group, "--topic", topic]).args(kind);
@@ -110,7 +111,7 @@ fn assigned(lines: &[String]) -> BTreeSet<i64> {
     owned
 }
 
-fn fill_all(side: &Side, topic: &str, partitions: i32) {
+pub fn fill_all(side: &Side, topic: &str, partitions: i32) {
     (0..partitions).for_each(|partition| side.fill(topic, partition, 10));
 }
 

@@ -1,6 +1,8 @@
-"""confluent-kafka: librdkafka 2. `confluent_judge.py CHECK` prints what it saw, or fails."""
+"""confluent-kafka: librdkafka 2. `confluent_judge.py CHECK` prints what it saw, or fails; `member` is one of a group."""
 
+import json
 import os
+import signal
 import sys
 import time
 from concurrent.futures import wait
@@ -260,6 +262,38 @@ def share_consumer():
     share(group_protocol="consumer")
 
 
+def member(group, topic, *settings):
+    """A member until SIGTERM, which tells what it does in the lines of Java's VerifiableConsumer."""
+    stopped = []
+    signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
+
+    def tell(event, **facts):
+        print(json.dumps({"name": event} | facts), flush=True)
+
+    def listed(partitions):
+        return [{"topic": one.topic, "partition": one.partition} for one in partitions]
+
+    more = dict(setting.split("=") for setting in settings)
+    consumer = Consumer(config(group_id=group, auto_offset_reset="earliest", enable_auto_commit=False) | more)
+    consumer.subscribe(
+        [topic],
+        on_assign=lambda _, partitions: tell("partitions_assigned", partitions=listed(partitions)),
+        on_revoke=lambda _, partitions: tell("partitions_revoked", partitions=listed(partitions)),
+    )
+    while not stopped:
+        messages = consumer.consume(100, 0.1)
+        for message in messages:
+            assert message.error() is None, message.error()
+            key, value = message.key().decode(), message.value().decode()
+            tell("record_data", partition=message.partition(), offset=message.offset(), key=key, value=value)
+        if messages:
+            tell("records_consumed", count=len(messages))
+            committed = consumer.commit(asynchronous=False)
+            tell("offsets_committed", success=all(one.error is None for one in committed))
+    consumer.close()
+    tell("shutdown_complete")
+
+
 def offsets():
     topic = create(name("confluent-offsets"), 2)
     fill(topic, 2, 20)
@@ -341,4 +375,4 @@ def transactions():
 
 
 if __name__ == "__main__":
-    globals()[sys.argv[1]]()
+    globals()[sys.argv[1]](*sys.argv[2:])

@@ -25,6 +25,7 @@ mod side;
 mod table;
 mod topics;
 mod transactions;
+mod trio;
 
 use std::process::ExitCode;
 
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
     let mut checks = kcat::checks();
     checks.extend(topics::checks());
     checks.extend(clients::checks());
+    checks.extend(trio::checks());
     checks.extend(groups::checks());
     checks.extend(python::checks());
     checks.extend(transactions::checks());

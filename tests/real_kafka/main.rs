@@ -13,12 +13,16 @@
 //! `kcat` are the other side. Each test has topics and groups of its own, so the broker may be an old one.
 
 mod groups;
+mod handover;
 mod interop;
 mod logs;
+mod members;
 mod operate;
 mod outage;
+mod pauses;
 #[path = "../util/process.rs"]
 mod process;
+mod rolling;
 mod services;
 mod streams;
 mod support;

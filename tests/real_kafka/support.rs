@@ -113,6 +113,11 @@ impl Cluster {
         run(&mut self.script(&["kill", &broker.to_string()]), LONG).success();
     }
 
+    /// SIGTERM: it hands its partitions over before it ends.
+    pub fn stop(&self, broker: u32) {
+        run(&mut self.script(&["stop", &broker.to_string()]), LONG).success();
+    }
+
     /// Starts a broker again and waits until it answers.
     pub fn start(&self, broker: u32) {
         run(&mut self.script(&["start", &broker.to_string()]), LONG * 2).success();
@@ -159,7 +164,11 @@ pub fn unique(name: &str) -> String {
 }
 
 pub fn create(config: &Config, topic: &str, partitions: i32, configs: &[(&str, &str)]) {
-    let new = NewTopic { name: topic, partitions, replication_factor: 1, configs };
+    create_replicated(config, topic, partitions, 1, configs);
+}
+
+pub fn create_replicated(config: &Config, topic: &str, partitions: i32, replicas: i16, configs: &[(&str, &str)]) {
+    let new = NewTopic { name: topic, partitions, replication_factor: replicas, configs };
     assert_eq!(Admin::connect(config).unwrap().create_topic(&new).unwrap(), Created::New);
 }
 

@@ -147,9 +147,10 @@ impl Shared {
         self.spawn(core, "krs-join", move |shared| group::join::run(shared, &join))
     }
 
-    /// Breaks off what the join thread is waiting for.
+    /// Breaks off what the join thread is waiting for, but for the answer that brings a member id: that comes at once.
     pub fn interrupt_join(&self, core: &Core) {
-        if let Some((_, join)) = &core.group_closers {
+        let naming = core.group.as_ref().and_then(|group| group.membership.naming_due());
+        if let Some((_, join)) = core.group_closers.as_ref().filter(|_| naming.is_none()) {
             join.interrupt();
         }
         self.join.notify_all();

@@ -78,6 +78,9 @@ pub(crate) struct Classic {
     stays: u64,
     /// The stay before this one, for commits of it that are still under way.
     before: Option<(u64, Identity)>,
+    /// Until then the answer to a JoinGroup that names no member is worth waiting for, whatever has become of its
+    /// attempt: the coordinator makes up an id (KIP-394), and the group waits as long as a session for whoever has it.
+    naming: Option<(Attempt, Instant)>,
     /// Something is held while the join goes on.
     carrying: bool,
     possessions: Possessions,
@@ -108,6 +111,7 @@ impl Classic {
             attempts: 0,
             stays: 0,
             before: None,
+            naming: None,
             carrying: false,
             possessions: Possessions { generation: -1, ..Possessions::default() },
             lost: None,
@@ -269,11 +273,43 @@ impl Classic {
         &self.possessions
     }
 
-    /// JoinGroup wants to be asked again under this id (KIP-394).
-    pub fn member_id_given(&mut self, attempt: Attempt, member_id: String) {
-        if self.is_joining(attempt) {
-            self.identity.member_id = member_id;
+    /// JoinGroup is about to be asked. Returns false if nobody wants this attempt any more.
+    pub fn asking(&mut self, attempt: Attempt, sent: &Identity, now: Instant) -> bool {
+        let wanted = self.is_joining(attempt);
+        // A static member gets its name with the answer to the join itself, and keeps its place when it leaves.
+        if wanted && self.dynamic && sent.member_id.is_empty() {
+            self.naming = Some((attempt, now + self.session_timeout));
         }
+        wanted
+    }
+
+    /// Until when an answer is to be waited for that brings a member id and nothing else that is wanted.
+    pub fn naming_due(&self) -> Option<Instant> {
+        self.naming.filter(|(attempt, _)| !self.is_joining(*attempt)).map(|(_, until)| until)
+    }
+
+    /// Whether it has been waited for long enough.
+    pub fn naming_overdue(&mut self, now: Instant) -> bool {
+        let overdue = self.naming_due().is_some_and(|until| now >= until);
+        if overdue {
+            self.naming = None;
+        }
+        overdue
+    }
+
+    /// A JoinGroup was answered, with this member id or in vain. If it is one that brings an id, and membership has
+    /// ended meanwhile: returns whom the coordinator must be told has left.
+    pub fn named(&mut self, member_id: &str) -> Option<Identity> {
+        self.naming.take()?;
+        if member_id.is_empty() {
+            return None;
+        }
+        let member = Identity { generation: -1, member_id: member_id.to_owned() };
+        if matches!(self.phase, Phase::Out) || self.lost.is_some() {
+            return Some(member);
+        }
+        self.identity = member;
+        None
     }
 
     /// JoinGroup was answered: from here on the generation is kept alive. Returns false if nobody waits for it.
@@ -611,7 +647,8 @@ mod tests {
         let mut membership = membership(now);
         membership.subscribe(now);
         let attempt = join(&mut membership, now);
-        membership.member_id_given(attempt, "m".to_owned());
+        assert!(membership.asking(attempt, &Identity::none(), now));
+        assert_eq!(membership.named("m"), None, "it goes on as this one");
         assert_eq!(membership.identity().member_id, "m");
         assert!(membership.heartbeat(now + HEARTBEAT).is_none(), "not a member yet");
         membership.joined(attempt, 1, "m".to_owned(), now);

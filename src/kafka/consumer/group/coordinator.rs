@@ -64,6 +64,9 @@ impl Link<'_> {
             if group.news() {
                 self.shared.app.notify_all();
             }
+            if group.breaks_off_join() {
+                self.shared.interrupt_join(&core);
+            }
             match work {
                 Work::Sleep(until) => core = self.shared.sleep(&self.shared.coordinator, core, until),
                 work => return Some(work),
@@ -124,6 +127,10 @@ impl Link<'_> {
             Answered::Later => {
                 let until = Instant::now() + self.backoff.failed();
                 self.group(|group| group.postpone(until));
+            }
+            Answered::Rebalancing => {
+                let until = Instant::now() + self.backoff.failed();
+                self.group(|group| group.hold_commits_back(until));
             }
             Answered::FindCoordinator => {
                 self.connection = None;

@@ -155,11 +155,15 @@ impl Join<'_> {
             reason: None,
         };
         let limit = settings.max_poll_interval.saturating_add(PATIENCE);
-        let joined = self.connection(node)?.call(&request, Deadline::after("max.poll.interval.ms", limit))?;
-        if joined.error_code == ErrorCode::MEMBER_ID_REQUIRED {
-            self.membership(|membership| membership.member_id_given(self.attempt, joined.member_id.clone()));
-            return Ok(Round::Refused(ApiKey::JoinGroup, joined.error_code));
+        self.connection(node)?;
+        let now = Instant::now();
+        if self.membership(|membership| membership.asking(self.attempt, identity, now)) != Some(true) {
+            return Ok(Round::Done);
         }
+        let joined = self.connection(node)?.call(&request, Deadline::after("max.poll.interval.ms", limit));
+        let given = joined.as_ref().map_or("", |joined| &joined.member_id);
+        self.named(given);
+        let joined = joined?;
         if !joined.error_code.is_ok() {
             return Ok(Round::Refused(ApiKey::JoinGroup, joined.error_code));
         }
@@ -193,9 +197,23 @@ impl Join<'_> {
         let assignment = ConsumerProtocolAssignment::from_bytes(&synced.assignment)?;
         let partitions = partitions_of(assignment);
         log::debug!("group {}: joined generation {generation}, got {}", self.group(), Listed(&partitions));
-        self.membership(|membership| membership.synced(self.attempt, partitions, counts));
+        if let Some(group) = &mut self.shared.lock().group {
+            group.synced(self.attempt, partitions, counts);
+        }
+        self.shared.coordinator.notify_all();
         self.shared.app.notify_all();
         Ok(Round::Done)
+    }
+
+    /// JoinGroup was answered, perhaps with the name of a member that nobody wants to be any more.
+    fn named(&self, member_id: &str) {
+        let mut core = self.shared.lock();
+        let Some(group) = &mut core.group else { return };
+        let left = group.membership.classic().and_then(|member| member.named(member_id));
+        group.leave(left, Instant::now());
+        drop(core);
+        self.shared.coordinator.notify_all();
+        self.shared.app.notify_all();
     }
 
     /// As the leader: everyone's share, and the partition counts that it was computed from.

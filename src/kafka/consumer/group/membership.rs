@@ -182,6 +182,14 @@ impl Membership {
         [either!(self.heartbeat_due()), self.poll_due()].into_iter().flatten().min()
     }
 
+    /// Until when a member id is waited for that the coordinator makes up, and that is good for leaving only.
+    pub fn naming_due(&self) -> Option<Instant> {
+        match self {
+            Self::Classic(member) => member.naming_due(),
+            Self::Modern(_) => None,
+        }
+    }
+
     /// The heartbeat to send, if one is due.
     pub fn heartbeat(&mut self, now: Instant) -> Option<Beat> {
         match self {

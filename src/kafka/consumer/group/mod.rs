@@ -16,7 +16,7 @@ use crate::kafka::error::{Error, Result};
 use crate::kafka::protocol::messages::{ConsumerGroupHeartbeatResponse, OffsetCommitResponse, OffsetFetchResponse};
 use crate::kafka::protocol::{ApiKey, ErrorCode};
 use classic::Possessions;
-use membership::{Attempt, Beat, Identity, Membership, Reaction, Stay};
+use membership::{Attempt, Beat, Counts, Identity, Membership, Reaction, Stay};
 
 pub(super) mod classic;
 pub(super) mod coordinator;
@@ -96,6 +96,11 @@ pub(super) struct Group {
     committing: bool,
     /// Nothing but heartbeats before this moment: the broker asked for patience, or cannot answer yet.
     not_before: Option<Instant>,
+    /// No commit before this moment: a rebalance got in the way. The end of that rebalance ends the wait.
+    commits_not_before: Option<Instant>,
+    /// How many assignments of the classic protocol came, and how many had when the last commit was sent.
+    assignments: u64,
+    assignments_at_commit: u64,
     tickets: u64,
     /// Tickets that someone waits with.
     waiting: BTreeSet<Ticket>,
@@ -105,6 +110,8 @@ pub(super) struct Group {
     settled: Vec<(Callback, Result<()>)>,
     /// Something happened that the application may be waiting for.
     news: bool,
+    /// What the join thread waits for is to be broken off.
+    break_off: bool,
 }
 
 impl Group {
@@ -120,12 +127,16 @@ impl Group {
             leavings: VecDeque::new(),
             committing: false,
             not_before: None,
+            commits_not_before: None,
+            assignments: 0,
+            assignments_at_commit: 0,
             tickets: 0,
             waiting: BTreeSet::new(),
             commit_answers: HashMap::new(),
             lookup_answers: HashMap::new(),
             settled: Vec::new(),
             news: false,
+            break_off: false,
         }
     }
 
@@ -229,7 +240,8 @@ impl Group {
 
     /// Whether nothing is left to tell the coordinator.
     pub fn is_quiet(&self) -> bool {
-        self.commits.is_empty() && self.leavings.is_empty() && !self.committing
+        let naming = self.membership.naming_due().is_some();
+        self.commits.is_empty() && self.leavings.is_empty() && !self.committing && !naming
     }
 
     /// The callbacks of commits that have ended since it was last asked.
@@ -242,6 +254,11 @@ impl Group {
         std::mem::take(&mut self.news)
     }
 
+    /// Whether the join thread has waited too long for something that is not wanted any more.
+    pub fn breaks_off_join(&mut self) -> bool {
+        std::mem::take(&mut self.break_off)
+    }
+
     /// What to do now. `awaiting` are the partitions whose position is to be the committed offset.
     pub fn next(&mut self, awaiting: Vec<(TopicPartition, Epoch)>, now: Instant) -> Work {
         let overdue = self.membership.poll_overdue(now);
@@ -250,6 +267,9 @@ impl Group {
         self.leavings.retain(|leaving| now < leaving.until);
         self.news |= self.leavings.len() < leaving;
         self.expire_commits(now);
+        if self.membership.classic().is_some_and(|member| member.naming_overdue(now)) {
+            (self.news, self.break_off) = (true, true);
+        }
 
         let patient = self.not_before.filter(|moment| now < *moment);
         let queued = !(self.commits.is_empty() && self.lookups.is_empty() && self.leavings.is_empty());
@@ -268,7 +288,9 @@ impl Group {
             return self.sleep([patient, self.membership.next_due()]);
         }
         // A commit that has failed before must not keep partitions from their positions.
-        if self.commits.front().is_some_and(|commit| commit.obstacle.is_none())
+        let held_back = self.commits_not_before.filter(|moment| now < *moment && !self.commits.is_empty());
+        if held_back.is_none()
+            && self.commits.front().is_some_and(|commit| commit.obstacle.is_none())
             && let Some(work) = self.next_commit()
         {
             return work;
@@ -278,6 +300,9 @@ impl Group {
         }
         if let Some(lookup) = self.lookups.pop_front() {
             return Work::Lookup(lookup);
+        }
+        if held_back.is_some() {
+            return self.sleep([held_back, self.membership.next_due()]);
         }
         if let Some(work) = self.next_commit() {
             return work;
@@ -292,6 +317,7 @@ impl Group {
         while let Some(commit) = self.commits.pop_front() {
             if let Some(identity) = self.membership.identity_in(commit.stay) {
                 self.committing = true;
+                self.assignments_at_commit = self.assignments;
                 return Some(Work::Commit(commit, identity));
             }
             // The membership knows better than a code how it ended.
@@ -305,7 +331,8 @@ impl Group {
     fn sleep(&self, dues: [Option<Instant>; 2]) -> Work {
         let commits = self.commits.iter().map(|commit| commit.until.at);
         let leavings = self.leavings.iter().map(|leaving| leaving.until);
-        Work::Sleep(commits.chain(leavings).chain(dues.into_iter().flatten()).min())
+        let naming = self.membership.naming_due();
+        Work::Sleep(commits.chain(leavings).chain(naming).chain(dues.into_iter().flatten()).min())
     }
 
     fn expire_commits(&mut self, now: Instant) {
@@ -356,6 +383,21 @@ impl Group {
     /// Nothing but heartbeats before this moment.
     pub fn postpone(&mut self, until: Instant) {
         self.not_before = Some(self.not_before.map_or(until, |moment| moment.max(until)));
+    }
+
+    /// No commit before this moment, or before the rebalance that is under way has ended.
+    pub fn hold_commits_back(&mut self, until: Instant) {
+        if self.assignments == self.assignments_at_commit {
+            self.commits_not_before = Some(until);
+        }
+    }
+
+    /// SyncGroup was answered; see [`Classic::synced`](classic::Classic::synced).
+    pub fn synced(&mut self, attempt: Attempt, partitions: Vec<TopicPartition>, counts: Option<Counts>) {
+        if self.membership.classic().is_some_and(|member| member.synced(attempt, partitions, counts)) {
+            self.assignments += 1;
+            self.commits_not_before = None;
+        }
     }
 
     /// The group cannot be used before `retry_at`. Everything that waits is told so.
@@ -452,7 +494,7 @@ impl Group {
                     if passes && goes_on {
                         commit.obstacle = Some(commit_too_late(&self.id, code));
                         self.commits.push_front(commit);
-                        return Answered::Later;
+                        return Answered::Rebalancing;
                     }
                     let error = commit_too_late(&self.id, code);
                     self.settle(commit, Err(error));
@@ -568,6 +610,8 @@ pub(super) enum Answered {
     Done,
     /// Go on after a backoff.
     Later,
+    /// Commit again once the rebalance is over, or after a backoff.
+    Rebalancing,
     /// The same, once the coordinator is found anew.
     FindCoordinator,
     /// This client may not do it.

@@ -204,6 +204,46 @@ fn a_commit_of_a_past_generation_fails_clearly_and_counts_as_news_of_the_group()
     }
 }
 
+/// It once waited for the backoff of 100 ms and more, and with it the listener that commits before partitions go, and
+/// all the partitions that stay.
+#[test]
+fn a_commit_that_met_a_rebalance_goes_again_as_soon_as_that_is_over() {
+    let now = Instant::now();
+    let cooperative = settings(&[("partition.assignment.strategy", "cooperative-sticky")]);
+    let mut group = join(Group::new("g", &cooperative, now), now);
+    let ticket = group.commit(offsets(&[(0, 5)]), in_a_minute(now)).unwrap();
+    let commit = next_commit(&mut group, now);
+    group.heartbeat_answered(&sent(), ErrorCode::REBALANCE_IN_PROGRESS, now);
+    let Some(Step::Join(attempt)) = group.membership.step(&holding(), &topics(), |_| None, now) else { panic!() };
+    let refused = codes(&[(0, ErrorCode::REBALANCE_IN_PROGRESS)]);
+    assert!(matches!(group.commit_answered(commit, &sent(), &refused, now), Answered::Rebalancing));
+    group.hold_commits_back(now + SECOND);
+    assert!(sleeps(&group.next(Vec::new(), now)));
+    let position = (place(1), Epoch::for_tests(1));
+    assert!(matches!(group.next(vec![position], now), Work::Positions(_)), "nothing else waits");
+
+    group.membership.classic().unwrap().joined(attempt, 2, "m".to_owned(), now);
+    assert!(sleeps(&group.next(Vec::new(), now)), "the leader has not shared out yet");
+    group.synced(attempt, vec![place(0)], None);
+    let Work::Commit(commit, identity) = group.next(Vec::new(), now) else { panic!("no commit") };
+    assert_eq!(identity.generation, 2);
+    group.commit_answered(commit, &identity, &codes(&[(0, ErrorCode::NONE)]), now);
+    assert!(group.commit_answer(ticket).unwrap().is_ok());
+
+    // The refusal comes late: the rebalance is over already.
+    group.commit(offsets(&[(0, 6)]), in_a_minute(now)).unwrap();
+    let commit = next_commit(&mut group, now);
+    assert!(matches!(group.membership.step(&holding(), &topics(), |_| None, now), Some(Step::Assign(_))));
+    group.heartbeat_answered(&identity, ErrorCode::REBALANCE_IN_PROGRESS, now);
+    let Some(Step::Join(attempt)) = group.membership.step(&holding(), &topics(), |_| None, now) else { panic!() };
+    group.membership.classic().unwrap().joined(attempt, 3, "m".to_owned(), now);
+    group.synced(attempt, vec![place(0)], None);
+    let refused = codes(&[(0, ErrorCode::ILLEGAL_GENERATION)]);
+    assert!(matches!(group.commit_answered(commit, &identity, &refused, now), Answered::Rebalancing));
+    group.hold_commits_back(now + SECOND);
+    assert!(matches!(group.next(Vec::new(), now), Work::Commit(..)));
+}
+
 #[test]
 fn an_answer_nobody_waits_for_any_more_is_not_kept() {
     let now = Instant::now();
@@ -284,6 +324,75 @@ fn leaving_comes_after_the_commits_and_is_given_up_once_the_session_is_over() {
     assert!(sleeps(&group.next(Vec::new(), now + SECOND * 3600)));
     assert!(group.is_quiet());
     assert!(group.news(), "close waits for this");
+}
+
+/// A new member, whose JoinGroup is under way and names nobody.
+fn nameless(now: Instant) -> (Group, Attempt) {
+    let mut group = Group::new("g", &settings(&[]), now);
+    group.coordinator_is(7);
+    group.membership.polling(true, now);
+    group.membership.subscribe(&topics(), now);
+    let Some(Step::Join(attempt)) = group.membership.step(&nothing(), &topics(), |_| None, now) else { panic!() };
+    assert!(group.membership.classic().unwrap().asking(attempt, &Identity::none(), now));
+    (group, attempt)
+}
+
+/// What the join thread does with an answer.
+fn named(group: &mut Group, member_id: &str, now: Instant) {
+    let left = group.membership.classic().unwrap().named(member_id);
+    group.leave(left, now);
+}
+
+#[test]
+fn whoever_goes_before_it_knows_its_member_id_leaves_by_the_one_that_comes() {
+    let now = Instant::now();
+    let (mut group, attempt) = nameless(now);
+    let left = group.membership.leave();
+    group.leave(left, now);
+    assert!(!group.is_quiet(), "close waits for the answer");
+    assert!(!group.membership.classic().unwrap().asking(attempt, &Identity::none(), now), "nobody asks again");
+    named(&mut group, "m", now);
+    let Work::Leave(identity) = group.next(Vec::new(), now) else { panic!() };
+    assert_eq!(identity, Identity { generation: -1, member_id: "m".to_owned() });
+    group.left(&identity);
+    assert!(group.is_quiet());
+
+    let (mut group, _) = nameless(now);
+    group.membership.leave();
+    named(&mut group, "", now);
+    assert!(group.is_quiet(), "the answer brought no id, or there was none");
+}
+
+#[test]
+fn whoever_wants_back_before_it_knows_its_member_id_joins_by_the_one_that_comes() {
+    let now = Instant::now();
+    let (mut group, first) = nameless(now);
+    group.membership.leave();
+    group.membership.subscribe(&topics(), now);
+    named(&mut group, "m", now);
+    let Some(Step::Join(second)) = group.membership.step(&nothing(), &topics(), |_| None, now) else { panic!() };
+    let member = group.membership.classic().unwrap();
+    assert_eq!(member.identity().member_id, "m");
+    assert!(!member.is_joining(first) && member.is_joining(second));
+    assert!(sleeps(&group.next(Vec::new(), now)), "nobody leaves");
+}
+
+#[test]
+fn a_member_id_is_waited_for_as_long_as_a_session() {
+    let now = Instant::now();
+    let over = now + SECOND * 3600;
+    let (mut group, _) = nameless(now);
+    assert!(sleeps(&group.next(Vec::new(), over)));
+    named(&mut group, "m", over);
+    assert!(!group.breaks_off_join(), "whoever wants to be a member waits on");
+    assert_eq!(group.membership.classic().unwrap().identity().member_id, "m");
+
+    let (mut group, _) = nameless(now);
+    group.membership.leave();
+    let Work::Sleep(Some(until)) = group.next(Vec::new(), now) else { panic!() };
+    assert!(!group.breaks_off_join());
+    group.next(Vec::new(), until);
+    assert!(group.breaks_off_join() && group.news() && group.is_quiet());
 }
 
 #[test]
