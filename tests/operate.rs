@@ -310,6 +310,45 @@ fn without_a_broker_everything_ends_in_one_line() {
     }
 }
 
+/// `krs` at a terminal of its own, on which this is typed; what the terminal showed, and how it ended.
+#[cfg(target_os = "linux")]
+fn typed(broker: &DevBroker, words: &str, keys: &str) -> (String, Option<i32>) {
+    let line = format!("'{}' {words}", env!("CARGO_BIN_EXE_krs"));
+    // Part of util-linux; it passes the end of its input on as Ctrl-D.
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+    script.env("KAFKA_BROKERS", broker.bootstrap()).env("SHELL", "/bin/sh");
+    let ended = process::run_with(&mut script, keys, LONG);
+    (ended.stdout.join("\n").replace('\r', ""), ended.status.code())
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn at_a_terminal_only_yes_deletes() {
+    let broker = broker();
+    filled(&broker, "t");
+    stand(&broker, "g", "t", 2);
+    for (words, question) in [
+        ("topic delete t", "delete t (2 partitions), with all records? [y/N] "),
+        ("group delete g", "delete g, with the offsets committed? [y/N] "),
+    ] {
+        for keys in ["n\n", "\n", "yesterday\n", "nyes\n", ""] {
+            let (shown, code) = typed(&broker, words, keys);
+            assert_eq!(code, Some(1), "{words}, {keys:?}: {shown}");
+            assert!(shown.contains(question), "{shown}");
+            assert!(shown.contains("krs: not confirmed, nothing was changed"), "{words}, {keys:?}: {shown}");
+        }
+    }
+    assert_eq!(object(&broker, "group lag g")["total_lag"], 6, "nothing was deleted");
+
+    let (shown, code) = typed(&broker, "group delete g", "yes\n");
+    assert!(code == Some(0) && shown.contains("deleted group g"), "{shown}");
+    let (shown, code) = typed(&broker, "topic delete t", "Y\n");
+    assert!(code == Some(0) && shown.contains("deleted topic t"), "{shown}");
+    assert_eq!(object(&broker, "topic list"), json!({"topics": []}));
+    assert_eq!(object(&broker, "group list"), json!({"groups": []}));
+}
+
 /// DeleteTopics 4 and OffsetFetch 5 carry names in other fields than later versions.
 #[test]
 fn older_kafkas_are_operated_alike() {

@@ -17,10 +17,10 @@ pub(super) fn confirm(what: &str, yes: bool) -> Result<()> {
     }
     let mut stderr = io::stderr().lock();
     // A question that cannot be seen is not answered with yes.
-    let _ = write!(stderr, "{what}? [y/N] ").and_then(|()| stderr.flush());
+    let asked = write!(stderr, "{what}? [y/N] ").and_then(|()| stderr.flush());
     drop(stderr);
     let mut answer = String::new();
-    let read = io::stdin().lock().read_line(&mut answer);
+    let read = asked.and_then(|()| io::stdin().lock().read_line(&mut answer));
     match answer.trim().to_ascii_lowercase().as_str() {
         "y" | "yes" if read.is_ok() => Ok(()),
         _ => Err(Error::state("not confirmed, nothing was changed")),

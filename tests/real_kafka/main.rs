@@ -17,11 +17,13 @@ mod handover;
 mod interop;
 mod logs;
 mod members;
+mod operate;
 mod outage;
 mod pauses;
 #[path = "../util/process.rs"]
 mod process;
 mod rolling;
 mod services;
+mod streams;
 mod support;
 mod transactions;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use krs::{Admin, Config, Consumer, ConsumerRecord, Created, NewTopic, TopicPartition};
 
-pub use crate::process::{Program, run, run_with};
+pub use crate::process::{Ended, Program, run, run_with};
 
 /// For what takes a moment on an idle machine; only a failure ever waits so long.
 pub const LONG: Duration = Duration::from_secs(60);
@@ -280,3 +280,5 @@ pub fn total(line: &str, name: &str) -> u64 {
 pub const SENDER: &str = env!("CARGO_BIN_EXE_sender");
 /// The other one.
 pub const RECEIVER: &str = env!("CARGO_BIN_EXE_receiver");
+/// The one that is all of them.
+pub const KRS: &str = env!("CARGO_BIN_EXE_krs");
