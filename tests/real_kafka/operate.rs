@@ -256,12 +256,12 @@ fn a_topic_is_made_changed_and_deleted_as_kafkas_own_tool_sees_it() {
         assert!(row.contains(&format!("Leader: {leader}\t")) && row.contains(&format!("Isr: {leader}")), "{row}");
     }
     let listed = object("topic list --internal");
-    let names = |names: &mut Vec<String>| names.sort();
     let mut ours: Vec<String> =
         listed["topics"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap().to_owned()).collect();
     let list = run(&mut kafka().tool("kafka-topics", &["--list"]), LONG).success();
     let mut java: Vec<String> = list.lines().map(str::to_owned).collect();
-    (names(&mut ours), names(&mut java));
+    ours.sort();
+    java.sort();
     assert_eq!(ours, java);
 
     object(&format!("topic add-partitions {topic} --partitions 5"));
