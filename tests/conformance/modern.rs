@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 use krs::{Consumer, Error, Rebalance, Record};
 
 use crate::consumer_groups::served;
-use crate::support::{LONG, TICK, kafka, numbers, partitions, share, take, unique, until, write};
+use crate::support::{LONG, TICK, kafka, numbers, partitions, poll, share, take, unique, until, write};
 
 const MEMBER: [(&str, &str); 2] = [("auto.offset.reset", "earliest"), ("group.protocol", "consumer")];
 
@@ -71,6 +71,63 @@ fn members_share_the_partitions_and_every_record_is_handed_over_once() {
     let mut numbers = numbers(&seen);
     numbers.sort_unstable();
     assert_eq!(numbers, (0..900).collect::<Vec<i64>>());
+}
+
+/// A rolling restart that takes the group from the classic protocol to this one, and another that takes it back: each
+/// step replaces one of two members while records go on coming.
+fn change_the_protocol(strategy: &str) {
+    let (topic, group) = (unique("migrates"), unique("migrates"));
+    kafka().create(&topic, 6);
+    if !joinable(&topic, &unique("migrates")) {
+        return;
+    }
+    let producer = kafka().producer(&[]);
+    let mut sent = 0;
+    let mut send = || {
+        for _ in 0..120 {
+            producer.send(Record::to(&topic).partition(sent % 6).value(&sent.to_string())).unwrap();
+            sent += 1;
+        }
+        producer.flush(LONG).unwrap();
+        sent as usize
+    };
+    let classic = || {
+        let strategy = ("partition.assignment.strategy", strategy);
+        let settings = [("group.protocol", "classic"), strategy, ("heartbeat.interval.ms", "100")];
+        member_with(&group, &[&topic], &settings).0
+    };
+    let modern = || member(&group, &topic);
+    let (mut old, mut kept) = (classic(), classic());
+    let mut seen = share(&mut [&mut old, &mut kept], &[3, 3]);
+    let steps: [&dyn Fn() -> Consumer; 4] = [&modern, &modern, &classic, &classic];
+    for start in steps {
+        send();
+        old.close(LONG).unwrap();
+        let mut new = start();
+        seen.extend(share(&mut [&mut kept, &mut new], &[3, 3]));
+        let total = send();
+        until("every record so far", || {
+            seen.extend(poll(&mut kept));
+            seen.extend(poll(&mut new));
+            (seen.len() >= total).then_some(())
+        });
+        (old, kept) = (kept, new);
+    }
+    old.close(LONG).unwrap();
+    kept.close(LONG).unwrap();
+    let mut numbers = numbers(&seen);
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..960).collect::<Vec<i64>>(), "each record once");
+}
+
+#[test]
+fn an_eager_group_changes_its_protocol_member_by_member_and_back() {
+    change_the_protocol("range");
+}
+
+#[test]
+fn a_cooperative_group_changes_its_protocol_member_by_member_and_back() {
+    change_the_protocol("cooperative-sticky");
 }
 
 #[test]
