@@ -1,7 +1,10 @@
 //! Foreign clients as judges of the development broker: what they pass on Apache Kafka they must pass on it, and see the
 //! same.
 //!
-//! Not part of `cargo test`, which must need nothing. `.ci/run judges` fetches what it takes and runs this; by hand:
+//! Members of ours, of Java's and of librdkafka's share groups here too, and our assignors are compared with Java's.
+//!
+//! Not part of `cargo test`, which must need nothing. `.ci/run judges` fetches what it takes and runs this; by hand, with a
+//! JDK 17:
 //!
 //! ```sh
 //! python3 -m venv /tmp/judges && /tmp/judges/bin/pip install confluent-kafka kafka-python aiokafka
@@ -15,6 +18,7 @@
 //! know, and what it saw on one side must be what it saw on the other; `JUDGES_SHOW=1` prints it. What is missing fails,
 //! nothing is skipped.
 
+mod assignors;
 mod clients;
 mod groups;
 mod kcat;
@@ -45,6 +49,7 @@ fn main() -> ExitCode {
     checks.extend(trio::checks());
     checks.extend(groups::checks());
     checks.extend(python::checks());
+    checks.extend(assignors::checks());
     checks.extend(transactions::checks());
     let words: Vec<String> = std::env::args().skip(1).collect();
     checks.retain(|check| words.iter().all(|word| check.name.contains(word.as_str())));

@@ -75,6 +75,16 @@ impl Side {
         command
     }
 
+    /// A Java program of this directory, from its source, with Kafka's classes.
+    pub fn java(&self, source: &str) -> Command {
+        let classes = run(Command::new(&self.script).arg("classpath"), LONG).success();
+        let mut command = Command::new("java");
+        command.args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+        command.args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", classes.trim()]);
+        command.arg(format!("{}/tests/judges/{source}", env!("CARGO_MANIFEST_DIR")));
+        command
+    }
+
     /// What such a tool says: its output, its complaints, how it ends.
     pub fn say(&self, name: &str, words: &[&str]) -> String {
         self.said(&run(&mut self.tool(name, words), LONG))

@@ -14,7 +14,7 @@ use crate::side::Side;
 pub struct Check {
     pub name: String,
     ask: Box<dyn Fn(&Side) -> String + Send + Sync>,
-    /// Asked of the development broker alone: how it refuses what it does not have.
+    /// Asked of the development broker alone: how it refuses what it does not have, or what no broker has a part in.
     dev_only: bool,
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use krs::Admin;
 
 use crate::members::{CONSUMER, COOPERATIVE, Group, Load, RANGE};
-use crate::support::{Cluster, LONG, create_replicated, kafka, unique};
+use crate::support::{Cluster, LONG, create_replicated, kafka, run, unique};
 
 /// What a restart needs replicas of: the topic, and the coordinators' memory.
 fn wait_for_replicas(cluster: &Cluster, topics: &[&str]) {
@@ -24,6 +24,17 @@ fn wait_for_replicas(cluster: &Cluster, topics: &[&str]) {
     }
 }
 
+/// The members of a group as Java's tool sees them: their ids, epochs and partitions, in the order of the ids.
+fn members(cluster: &Cluster, group: &Group) -> Vec<String> {
+    let words = ["--describe", "--group", &group.id, "--members", "--verbose"];
+    let said = run(&mut cluster.tool("kafka-consumer-groups", &words), LONG).success();
+    let lines = said.lines().filter(|line| line.starts_with(&group.id));
+    let mut lines: Vec<String> = lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    lines.sort();
+    assert_eq!(lines.len(), 3, "{said}");
+    lines
+}
+
 /// A coordinator that moves, or is away for a moment, is no reason to rebalance: members go on under the generation or
 /// epoch that they have, and commit under it.
 #[test]
@@ -40,7 +51,8 @@ fn a_rolling_restart_of_three_brokers_rebalances_no_group() {
         (0..3).for_each(|_| _ = group.join());
     }
     groups.iter().for_each(|group| group.wait_for_shares(&[2, 2, 2]));
-    let events: Vec<usize> = groups.iter().map(Group::events).collect();
+    let events: Vec<(usize, Vec<String>)> =
+        groups.iter().map(|group| (group.events(), members(&cluster, group))).collect();
     let load = Load::start(&cluster.config(), &topic, 0..PARTITIONS, Duration::from_millis(20));
 
     let admin = Admin::connect(&cluster.config()).unwrap();
@@ -58,7 +70,7 @@ fn a_rolling_restart_of_three_brokers_rebalances_no_group() {
     wait_for_replicas(&cluster, &[&topic, "__consumer_offsets"]);
     println!("coordinators of the groups, before and after each broker went: {moves:?}");
     let sent = load.stop();
-    for (group, before) in groups.iter_mut().zip(events) {
+    for (group, (before, members_before)) in groups.iter_mut().zip(events) {
         let all = sent as usize * PARTITIONS as usize;
         group.wait(&format!("{all} records"), LONG, |seen| {
             (seen.iter().map(|seen| seen.records.len()).sum::<usize>() >= all).then_some(())
@@ -71,6 +83,7 @@ fn a_rolling_restart_of_three_brokers_rebalances_no_group() {
             group.mode.name,
             group.seen().iter().map(|seen| &seen.events).collect::<Vec<_>>()
         );
+        assert_eq!(members(&cluster, group), members_before, "{}", group.mode.name);
         let offsets = group.offsets();
         assert!(offsets.len() == 6 && offsets.values().all(|offsets| offsets.iter().copied().eq(0..sent)));
         // Each compares what it has read, its positions, and what is committed.

@@ -137,6 +137,13 @@ impl Cluster {
         log(&self.brokers, topic)
     }
 
+    /// One of Kafka's own tools.
+    pub fn tool(&self, name: &str, words: &[&str]) -> Command {
+        let mut command = self.script(&["tool", name]);
+        command.args(words);
+        command
+    }
+
     /// One of our programs, with these variables alone.
     pub fn program(&self, program: &str, words: &[&str], variables: &[(&str, &str)]) -> Command {
         self::program(&self.brokers, program, words, variables)

@@ -33,7 +33,8 @@ use core::{Core, Shared};
 use group::membership::Step;
 use group::{Callback, Group, Order, expired};
 use offsets::{Committed, LogEnd, Position};
-use subscription::{Listed, Pattern, Subscription};
+pub(crate) use subscription::Listed;
+use subscription::{Pattern, Subscription};
 
 mod aborted;
 mod answers;
@@ -51,6 +52,8 @@ mod stall;
 mod subscription;
 mod truncation;
 
+#[doc(hidden)]
+pub use assignor::judged;
 pub use lookup::OffsetAndTimestamp;
 pub use records::{ConsumerRecord, Records, RecordsIter};
 pub use subscription::TopicPartition;

@@ -36,13 +36,29 @@ impl fmt::Display for TopicPartition {
     }
 }
 
-/// Partitions in one line, as logs show them: `a-0, a-1, b-0`, or `none`.
-pub(super) struct Listed<'a>(pub &'a [TopicPartition]);
+/// Partitions in one line, as logs show them: `a-0, a-1, b-0`, or `none`. Of many that follow each other only the ends.
+pub(crate) struct Listed<'a>(pub &'a [TopicPartition]);
+
+/// So many in a row are still named one by one.
+const IN_A_ROW: usize = 10;
 
 impl fmt::Display for Listed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, partition) in self.0.iter().enumerate() {
-            write!(f, "{}{partition}", if index == 0 { "" } else { ", " })?;
+        let follows = |a: &TopicPartition, b: &TopicPartition| {
+            a.topic == b.topic && a.partition.checked_add(1) == Some(b.partition)
+        };
+        let mut comma = "";
+        for row in self.0.chunk_by(follows) {
+            match row {
+                [first, .., last] if row.len() > IN_A_ROW => write!(f, "{comma}{first} to {last}")?,
+                _ => {
+                    for partition in row {
+                        write!(f, "{comma}{partition}")?;
+                        comma = ", ";
+                    }
+                }
+            }
+            comma = ", ";
         }
         if self.0.is_empty() { f.write_str("none") } else { Ok(()) }
     }
@@ -384,5 +400,8 @@ mod tests {
         let list = [TopicPartition::new("a", 0), TopicPartition::new("b\n", 1)];
         assert_eq!(Listed(&list).to_string(), "a-0, b\\n-1");
         assert_eq!(Listed(&[]).to_string(), "none");
+        let mut many: Vec<_> = (0..1000).filter(|p| *p != 3).map(|p| TopicPartition::new("a", p)).collect();
+        many.push(TopicPartition::new("b", 1000));
+        assert_eq!(Listed(&many).to_string(), "a-0, a-1, a-2, a-4 to a-999, b-1000");
     }
 }

@@ -1,6 +1,5 @@
 //! What receivers count, and what each of them knows of its commits.
 
-use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -178,33 +177,5 @@ impl Source for Account {
             latency: ("latency", self.latency.snapshot()),
             parts,
         }
-    }
-}
-
-/// `rust-messages-0, rust-messages-1`
-pub(super) struct Names<'a>(pub(super) &'a [TopicPartition]);
-
-impl fmt::Display for Names<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("nothing");
-        }
-        for (at, partition) in self.0.iter().enumerate() {
-            let comma = if at > 0 { ", " } else { "" };
-            write!(f, "{comma}{}-{}", partition.topic, partition.partition)?;
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn partitions_are_named_in_one_line() {
-        assert_eq!(Names(&[]).to_string(), "nothing");
-        let partitions = [TopicPartition::new("t", 0), TopicPartition::new("t", 2)];
-        assert_eq!(Names(&partitions).to_string(), "t-0, t-2");
     }
 }

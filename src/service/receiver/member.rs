@@ -5,10 +5,11 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::account::{Account, Commits, Names};
+use super::account::{Account, Commits};
 use super::line::Arrival;
 use super::range::{self, Ends, Starts};
 use super::{Options, Shape, Share, output_error, template};
+use crate::kafka::consumer::Listed;
 use crate::service::Stop;
 use crate::service::output::Output;
 use crate::sync::lock;
@@ -76,7 +77,7 @@ impl Known {
         let label = &self.label;
         match rebalance {
             Rebalance::Assigned(partitions) => {
-                log::info!(target: "receiver", "{label}Assigned: {}", Names(partitions));
+                log::info!(target: "receiver", "{label}Assigned: {}", Listed(partitions));
                 self.account.assigned(partitions);
                 if let Some(ends) = &self.range.ends {
                     ends.assigned(self.number, partitions);
@@ -86,7 +87,7 @@ impl Known {
                 }
             }
             Rebalance::Revoked(partitions) => {
-                log::info!(target: "receiver", "{label}Revoked: {}", Names(partitions));
+                log::info!(target: "receiver", "{label}Revoked: {}", Listed(partitions));
                 if lock(&self.failure).is_none() {
                     // Every record that was handed over is written by now: the loop polls only when it is done with the last poll.
                     let (poll, outcome) = (self.commits.poll(), consumer.commit());
@@ -97,7 +98,7 @@ impl Known {
                 log::warn!(
                     target: "receiver",
                     "{label}Lost: {}; what was not committed comes again, here or at another receiver",
-                    Names(partitions)
+                    Listed(partitions)
                 );
             }
         }
@@ -116,7 +117,7 @@ impl Known {
                 target: "receiver",
                 "{}The group goes on where it committed, whatever --from says: {}; krs group reset-offsets moves it",
                 self.label,
-                Names(&going_on)
+                Listed(&going_on)
             );
         }
         starts.seek(consumer, &new)
@@ -240,7 +241,7 @@ impl<'a> Member<'a> {
             if let Some(ends) = &known.range.ends {
                 ends.assigned(known.number, partitions);
             }
-            log::info!(target: "receiver", "Receiving without a group from {}", Names(partitions));
+            log::info!(target: "receiver", "Receiving without a group from {}", Listed(partitions));
         }
         Ok(())
     }
@@ -251,7 +252,7 @@ impl<'a> Member<'a> {
         let now = range::partitions_of(&self.consumer, &self.options.topic)?;
         if now.len() > held.len() {
             let new: Vec<_> = now.iter().filter(|partition| !held.contains(partition)).cloned().collect();
-            log::info!(target: "receiver", "New partitions: {}", Names(&new));
+            log::info!(target: "receiver", "New partitions: {}", Listed(&new));
             self.consumer.assign(&now)?;
             self.consumer.seek_to_beginning(&new)?;
         }

@@ -81,6 +81,8 @@ pub(crate) struct Classic {
     /// Until then the answer to a JoinGroup that names no member is worth waiting for, whatever has become of its
     /// attempt: the coordinator makes up an id (KIP-394), and the group waits as long as a session for whoever has it.
     naming: Option<(Attempt, Instant)>,
+    /// When JoinGroup was last asked.
+    asked: Option<Instant>,
     /// Something is held while the join goes on.
     carrying: bool,
     possessions: Possessions,
@@ -112,6 +114,7 @@ impl Classic {
             stays: 0,
             before: None,
             naming: None,
+            asked: None,
             carrying: false,
             possessions: Possessions { generation: -1, ..Possessions::default() },
             lost: None,
@@ -276,6 +279,7 @@ impl Classic {
     /// JoinGroup is about to be asked. Returns false if nobody wants this attempt any more.
     pub fn asking(&mut self, attempt: Attempt, sent: &Identity, now: Instant) -> bool {
         let wanted = self.is_joining(attempt);
+        self.asked = Some(now);
         // A static member gets its name with the answer to the join itself, and keeps its place when it leaves.
         if wanted && self.dynamic && sent.member_id.is_empty() {
             self.naming = Some((attempt, now + self.session_timeout));
@@ -313,12 +317,16 @@ impl Classic {
     }
 
     /// JoinGroup was answered: from here on the generation is kept alive. Returns false if nobody waits for it.
+    ///
+    /// The session of a static member that takes its place again runs from its asking on, and the answer may be late,
+    /// because the coordinator writes the change down first; so the first heartbeat counts from there.
     pub fn joined(&mut self, attempt: Attempt, generation: i32, member_id: String, now: Instant) -> bool {
         match &mut self.phase {
             Phase::Joining { attempt: current, answered } if *current == attempt => {
                 *answered = true;
                 self.identity = Identity { generation, member_id };
-                self.heartbeat_due = Some(now + self.heartbeat_interval);
+                let asked = self.asked.unwrap_or(now);
+                self.heartbeat_due = Some(now.max(asked + self.heartbeat_interval));
                 true
             }
             _ => false,
@@ -658,6 +666,22 @@ mod tests {
         assert_eq!(membership.heartbeat_due(), Some(now + HEARTBEAT * 2));
         assert_eq!(membership.heard(&identity(1), ErrorCode::REBALANCE_IN_PROGRESS, now), Reaction::Nothing);
         assert!(membership.synced(attempt, partitions(), None), "SyncGroup decides");
+    }
+
+    /// With a coordinator that took four of the six seconds of a session to answer, a static member was out before its
+    /// first heartbeat.
+    #[test]
+    fn after_a_late_answer_to_joingroup_the_first_heartbeat_does_not_wait() {
+        let now = Instant::now();
+        let mut membership = membership(now);
+        membership.subscribe(now);
+        let attempt = join(&mut membership, now);
+        membership.asking(attempt, &Identity::none(), now);
+        membership.joined(attempt, 1, "m".to_owned(), now + HEARTBEAT / 2);
+        assert_eq!(membership.heartbeat_due(), Some(now + HEARTBEAT));
+        membership.joined(attempt, 1, "m".to_owned(), now + HEARTBEAT * 2);
+        assert_eq!(membership.heartbeat(now + HEARTBEAT * 2), Some(identity(1)));
+        assert_eq!(membership.heartbeat_due(), Some(now + HEARTBEAT * 3));
     }
 
     #[test]

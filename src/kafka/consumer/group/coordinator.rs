@@ -304,6 +304,7 @@ impl Link<'_> {
         Ok(answered)
     }
 
+    /// Asks for stable offsets, so as not to go on in front of what an open transaction is about to commit (KIP-447).
     fn fetch_offsets<'p>(
         &mut self,
         partitions: impl Iterator<Item = &'p TopicPartition>,
@@ -323,7 +324,8 @@ impl Link<'_> {
                 let topics = topics
                     .into_iter()
                     .map(|(name, partition_indexes)| OffsetFetchRequestTopic { name, partition_indexes });
-                return OffsetFetchRequest { group_id, topics: Some(topics.collect()), ..Default::default() };
+                let topics = Some(topics.collect());
+                return OffsetFetchRequest { group_id, topics, require_stable: version >= 7, ..Default::default() };
             }
             let topics = topics.into_iter().map(|(name, partition_indexes)| OffsetFetchRequestTopics {
                 name,
@@ -331,7 +333,7 @@ impl Link<'_> {
                 ..Default::default()
             });
             let group = OffsetFetchRequestGroup { group_id, topics: Some(topics.collect()), ..Default::default() };
-            OffsetFetchRequest { groups: vec![group], ..Default::default() }
+            OffsetFetchRequest { groups: vec![group], require_stable: true, ..Default::default() }
         })?;
         self.obey(response.throttle_time_ms);
         Ok(response)
