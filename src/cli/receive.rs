@@ -41,8 +41,8 @@ pub(super) struct Typed {
     #[arg(long, value_name = "N", help_heading = "Kafka", allow_negative_numbers = true, verbatim_doc_comment)]
     receivers: Option<OsString>,
 
-    /// Where to start: earliest, latest, -10m (so long ago) or 2026-01-01T00:00Z; in a group only for partitions
-    /// that it has committed nothing for
+    /// Where to start: earliest, latest, -10m or 2026-01-01T00:00Z;
+    /// in a group only for partitions that it has committed nothing for
     /// [default: as auto.offset.reset says, earliest]
     #[arg(long, value_name = "WHERE", help_heading = "Messages", allow_hyphen_values = true, verbatim_doc_comment)]
     from: Option<OsString>,
@@ -62,8 +62,10 @@ pub(super) struct Typed {
     #[command(flatten)]
     pub(super) output: Output,
 
-    /// Writes every record in this form, without a newline of its own: %t topic, %p partition, %o offset, %T timestamp
-    /// in ms, %k key, %s value, %K and %S their lengths (-1: null), %R the value's as 4 bytes, %h headers as k=v,…, %%;
+    /// Writes every record in this form, without a newline of its own:
+    /// %t topic, %p partition, %o offset, %T timestamp in ms,
+    /// %k key, %s value, %K and %S their lengths (-1: null),
+    /// %R the value's as 4 bytes, %h headers as k=v,…, %%;
     /// and \n \t \r \0 \xHH \\
     #[arg(long, value_name = "FORMAT", help_heading = "Output", allow_hyphen_values = true, verbatim_doc_comment)]
     format: Option<OsString>,
