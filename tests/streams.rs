@@ -204,6 +204,44 @@ fn in_a_group_from_counts_only_where_nothing_is_committed() {
     assert_eq!(kafka.numbers("receive -t t -g other --from latest --exit-at-end"), [0; 0]);
 }
 
+/// An open transaction of another member has undecided offsets, or the group has no coordinator for a while.
+#[test]
+fn where_the_group_is_may_take_time_to_learn() {
+    let kafka = Kafka::start();
+    kafka.fill("t", 1, (0..10).map(|_| now_ms()));
+    for error in ["UNSTABLE_OFFSET_COMMIT", "COORDINATOR_LOAD_IN_PROGRESS"] {
+        kafka.0.inject(format!("offset-fetch:error={error}").parse().unwrap()).unwrap();
+        let words = format!("receive -t t -g {error} --from earliest -X default.api.timeout.ms=200 --json");
+        let wait = |words: &str| {
+            let program = Program::start(&mut kafka.krs(words));
+            program.stderr.wait_for("asking where the group is", LONG);
+            program
+        };
+        let ended = wait(&words).end_by("TERM", Duration::from_secs(10));
+        assert_eq!(ended.code(0).stdout.len(), 0, "{error}");
+        let program = wait(&format!("{words} --exit-at-end"));
+        kafka.0.clear_faults();
+        assert_eq!(program.end(LONG).success().lines().count(), 10, "{error}");
+        assert_eq!(kafka.committed(error, "t", 0), Some(10));
+    }
+}
+
+/// The end of what is read lies ahead, and nobody answers when it comes.
+#[test]
+fn a_broker_that_is_away_when_the_end_comes_is_waited_for() {
+    let kafka = Kafka::start();
+    kafka.fill("t", 1, (0..10).map(|_| now_ms()));
+    let fault = "list-offsets:error=NOT_LEADER_OR_FOLLOWER".parse().unwrap();
+    let soon = now_ms() + 5000;
+    let words = format!("receive -t t --no-group --until {soon} -X default.api.timeout.ms=200 --json");
+    let program = Program::start(&mut kafka.krs(&words));
+    program.stdout.wait_count(10, LONG);
+    kafka.0.inject(fault).unwrap();
+    program.stderr.wait_for("asking for partitions and their ends", LONG);
+    kafka.0.clear_faults();
+    assert_eq!(program.end(LONG).success().lines().count(), 10);
+}
+
 #[test]
 fn what_was_not_written_is_not_committed() {
     let kafka = Kafka::start();

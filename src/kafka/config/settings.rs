@@ -401,7 +401,8 @@ impl Config {
         }
         let request_timeout = self.value(&table::REQUEST_TIMEOUT)?;
         let mut default_api_timeout = self.value(&table::DEFAULT_API_TIMEOUT)?;
-        if !self.is_set(&table::DEFAULT_API_TIMEOUT) {
+        // A default of a program stands: it knows what its calls may take.
+        if !self.entries.contains_key(table::DEFAULT_API_TIMEOUT.about.name) {
             default_api_timeout = default_api_timeout.max(request_timeout);
         }
         let mut first_connect_timeout = self.value(&table::FIRST_CONNECT_TIMEOUT)?;

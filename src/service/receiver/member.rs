@@ -70,6 +70,7 @@ struct Known {
     range: Arc<Range>,
     /// What went wrong in the listener: nothing that was read after it counts.
     failure: Mutex<Option<Error>>,
+    stop: Stop,
 }
 
 impl Known {
@@ -107,7 +108,14 @@ impl Known {
     /// Starts partitions that the group has committed nothing for where the user said; the others go on.
     fn start(&self, consumer: &Consumer, partitions: &[TopicPartition]) -> Result<()> {
         let Some(starts) = self.range.starts.as_ref().filter(|_| !partitions.is_empty()) else { return Ok(()) };
-        let committed = consumer.committed(partitions)?;
+        let committed = loop {
+            match consumer.committed(partitions) {
+                Err(error) if error.is_retriable() && !self.stop.is_asked() => {
+                    self.account.trouble("asking where the group is", &error);
+                }
+                answer => break answer?,
+            }
+        };
         let (going_on, new): (Vec<_>, Vec<_>) =
             partitions.iter().cloned().zip(committed).partition(|(_, committed)| committed.is_some());
         let names = |list: Vec<(TopicPartition, _)>| list.into_iter().map(|(place, _)| place).collect::<Vec<_>>();
@@ -132,6 +140,7 @@ pub(super) struct Member<'a> {
 }
 
 /// How far one poll's records were processed.
+#[derive(Default)]
 struct Progress {
     /// Records whose lines are out, in the order in which they came; those behind the end of their partition have none.
     records: usize,
@@ -168,6 +177,7 @@ impl<'a> Member<'a> {
             commits: Commits::default(),
             range,
             failure: Mutex::default(),
+            stop: stop.clone(),
         };
         Ok(Some(Self { options, known: Arc::new(known), consumer, output }))
     }
@@ -185,14 +195,24 @@ impl<'a> Member<'a> {
         let grouped = self.options.share == Share::Group;
         let mut partitions_at = Instant::now();
         while !stop.is_asked() && !self.has_enough() {
-            if let Some(ends) = &self.known.range.ends {
-                if ends.are_reached(&self.consumer, grouped)? {
+            let asked = if let Some(ends) = &self.known.range.ends {
+                ends.are_reached(&self.consumer, grouped)
+            } else if self.options.share == Share::All && partitions_at.elapsed() >= PARTITIONS_AGE {
+                partitions_at = Instant::now();
+                self.learn_partitions().map(|()| false)
+            } else {
+                Ok(false)
+            };
+            match asked {
+                Ok(true) => {
                     log::info!(target: "receiver", "{}At the end", self.known.label);
                     break;
                 }
-            } else if self.options.share == Share::All && partitions_at.elapsed() >= PARTITIONS_AGE {
-                partitions_at = Instant::now();
-                self.learn_partitions()?;
+                Ok(false) => {}
+                Err(error) if error.is_retriable() => {
+                    self.known.account.trouble("asking for partitions and their ends", &error)
+                }
+                Err(error) => return Err(error),
             }
             let records = match self.consumer.poll(POLL) {
                 Ok(records) => records,
@@ -203,8 +223,11 @@ impl<'a> Member<'a> {
                 }
                 Err(error) => return Err(error),
             };
-            if let Some(error) = lock(&self.known.failure).clone() {
-                return Err(error);
+            let failure = lock(&self.known.failure).clone();
+            if let Some(error) = failure {
+                // Nothing of them is written, so nothing of them may be committed on the way out.
+                self.rewind(&records, &Progress::default())?;
+                return if stop.is_asked() && error.is_retriable() { Ok(false) } else { Err(error) };
             }
             if records.is_empty() {
                 continue;

@@ -201,11 +201,14 @@ impl Ends {
 
     /// Asks the group how far those are that have these partitions now.
     fn ask_of_others(&self, consumer: &Consumer, away: &[TopicPartition]) {
-        match consumer.committed(away) {
-            Ok(committed) => {
+        // Who finds nothing to read commits nothing either.
+        let come = consumer.committed(away).and_then(|committed| Ok((committed, consumer.beginning_offsets(away)?)));
+        match come {
+            Ok((committed, beginnings)) => {
                 let mut state = lock(&self.state);
-                for (partition, committed) in away.iter().zip(committed) {
-                    if committed.zip(state.stop(partition.partition)).is_some_and(|(at, stop)| at >= stop) {
+                for ((partition, committed), beginning) in away.iter().zip(committed).zip(beginnings) {
+                    let at = committed.unwrap_or(beginning);
+                    if state.stop(partition.partition).is_some_and(|stop| at >= stop) {
                         state.open.remove(&partition.partition);
                     }
                 }

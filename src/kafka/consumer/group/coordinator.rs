@@ -132,6 +132,10 @@ impl Link<'_> {
                 let until = Instant::now() + self.backoff.failed();
                 self.group(|group| group.hold_commits_back(until));
             }
+            Answered::Undecided => {
+                let until = Instant::now() + self.backoff.failed();
+                self.group(|group| group.hold_positions_back(until));
+            }
             Answered::FindCoordinator => {
                 self.connection = None;
                 let until = Instant::now() + self.backoff.failed();

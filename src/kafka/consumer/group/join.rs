@@ -160,7 +160,8 @@ impl Join<'_> {
         if self.membership(|membership| membership.asking(self.attempt, identity, now)) != Some(true) {
             return Ok(Round::Done);
         }
-        let joined = self.connection(node)?.call(&request, Deadline::after("max.poll.interval.ms", limit));
+        let until = Deadline::after("max.poll.interval.ms", limit);
+        let joined = self.connection(node).and_then(|connection| connection.call(&request, until));
         let given = joined.as_ref().map_or("", |joined| &joined.member_id);
         self.named(given);
         let joined = joined?;

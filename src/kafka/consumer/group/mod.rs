@@ -98,6 +98,8 @@ pub(super) struct Group {
     not_before: Option<Instant>,
     /// No commit before this moment: a rebalance got in the way. The end of that rebalance ends the wait.
     commits_not_before: Option<Instant>,
+    /// No question for positions before this moment: some are not decided yet. Everything else goes on.
+    positions_not_before: Option<Instant>,
     /// How many assignments of the classic protocol came, and how many had when the last commit was sent.
     assignments: u64,
     assignments_at_commit: u64,
@@ -128,6 +130,7 @@ impl Group {
             committing: false,
             not_before: None,
             commits_not_before: None,
+            positions_not_before: None,
             assignments: 0,
             assignments_at_commit: 0,
             tickets: 0,
@@ -295,21 +298,22 @@ impl Group {
         {
             return work;
         }
-        if !awaiting.is_empty() {
+        let undecided = self.positions_not_before.filter(|moment| now < *moment && !awaiting.is_empty());
+        if !awaiting.is_empty() && undecided.is_none() {
             return Work::Positions(awaiting);
         }
         if let Some(lookup) = self.lookups.pop_front() {
             return Work::Lookup(lookup);
         }
         if held_back.is_some() {
-            return self.sleep([held_back, self.membership.next_due()]);
+            return self.sleep([held_back, undecided, self.membership.next_due()]);
         }
         if let Some(work) = self.next_commit() {
             return work;
         }
         match self.leavings.front() {
             Some(leaving) => Work::Leave(leaving.identity.clone()),
-            None => self.sleep([None, self.membership.next_due()]),
+            None => self.sleep([undecided, self.membership.next_due()]),
         }
     }
 
@@ -328,7 +332,7 @@ impl Group {
         None
     }
 
-    fn sleep(&self, dues: [Option<Instant>; 2]) -> Work {
+    fn sleep<const N: usize>(&self, dues: [Option<Instant>; N]) -> Work {
         let commits = self.commits.iter().map(|commit| commit.until.at);
         let leavings = self.leavings.iter().map(|leaving| leaving.until);
         let naming = self.membership.naming_due();
@@ -392,11 +396,16 @@ impl Group {
         }
     }
 
+    /// No question for positions before this moment, or before there is another assignment.
+    pub fn hold_positions_back(&mut self, until: Instant) {
+        self.positions_not_before = Some(until);
+    }
+
     /// SyncGroup was answered; see [`Classic::synced`](classic::Classic::synced).
     pub fn synced(&mut self, attempt: Attempt, partitions: Vec<TopicPartition>, counts: Option<Counts>) {
         if self.membership.classic().is_some_and(|member| member.synced(attempt, partitions, counts)) {
             self.assignments += 1;
-            self.commits_not_before = None;
+            (self.commits_not_before, self.positions_not_before) = (None, None);
         }
     }
 
@@ -555,7 +564,7 @@ impl Group {
                         held.reported = true;
                     }
                 }
-                Some(Err(_)) | None => answer = Answered::Later,
+                Some(Err(_)) | None => answer = Answered::Undecided,
             }
         }
         self.news = true;
@@ -612,6 +621,8 @@ pub(super) enum Answered {
     Later,
     /// Commit again once the rebalance is over, or after a backoff.
     Rebalancing,
+    /// Some positions are not decided yet, by a transaction that is open. Ask again after a backoff; the rest goes on.
+    Undecided,
     /// The same, once the coordinator is found anew.
     FindCoordinator,
     /// This client may not do it.

@@ -265,6 +265,24 @@ fn an_answer_that_leaves_a_partition_out_is_no_success() {
     assert_eq!(group.commit_answer(ticket).unwrap().unwrap_err().kind(), ErrorKind::Protocol);
 }
 
+/// Offsets of an open transaction may stay undecided for minutes.
+#[test]
+fn undecided_positions_hold_nothing_else_up() {
+    let now = Instant::now();
+    let mut group = member(now);
+    let awaiting = || vec![(place(1), Epoch::for_tests(1))];
+    group.commit(offsets(&[(0, 5)]), in_a_minute(now)).unwrap();
+    let commit = next_commit(&mut group, now);
+    group.commit_answered(commit, &sent(), &codes(&[(0, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS)]), now);
+    group.look_up(vec![place(0)]);
+    group.hold_positions_back(now + SECOND);
+    assert!(matches!(group.next(awaiting(), now), Work::Lookup(_)));
+    assert!(matches!(group.next(awaiting(), now), Work::Commit(..)), "one that has failed before");
+    let Work::Sleep(Some(until)) = group.next(awaiting(), now) else { panic!("it asks again at once") };
+    assert!(until <= now + SECOND);
+    assert!(matches!(group.next(awaiting(), now + SECOND), Work::Positions(_)));
+}
+
 #[test]
 fn a_refused_right_fails_everything_that_waits() {
     let now = Instant::now();
@@ -458,7 +476,7 @@ fn committed_offsets_become_positions_in_either_shape_of_the_answer() {
         let awaiting = assignment.awaiting_committed();
         let Work::Positions(asked) = group.next(awaiting, now) else { panic!() };
         let (answered, errors) = group.positions_answered(&asked, &response, OffsetReset::Earliest, &mut assignment);
-        assert!(matches!(answered, Answered::Later), "one of them is not decided yet");
+        assert!(matches!(answered, Answered::Undecided), "one of them is not decided yet");
         let position = |partition| assignment.get(&place(partition)).unwrap().position;
         assert_eq!(position(0), Position::At { offset: 42, leader_epoch: 2 }, "named twice, the first counts");
         assert_eq!(position(1), Position::End(LogEnd::Beginning));
