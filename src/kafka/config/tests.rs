@@ -311,6 +311,11 @@ fn defaults_give_way_to_what_was_set() {
     assert_eq!(rare.session_timeout, ms(18_000));
     let patient = services(&[("fetch.max.wait.ms", "60000")]).consumer().unwrap();
     assert_eq!(patient.client.request_timeout, ms(120_000));
+
+    let brief = services(&[]).default_to("default.api.timeout.ms", 5000).unwrap().consumer().unwrap().client;
+    assert_eq!((brief.default_api_timeout, brief.request_timeout), (ms(5000), ms(30_000)));
+    let long = services(&[("request.timeout.ms", "90000")]).consumer().unwrap().client;
+    assert_eq!(long.default_api_timeout, ms(90_000));
 }
 
 #[test]
