@@ -295,7 +295,43 @@ fn a_message_that_was_not_delivered_shows_in_the_exit_code() {
     let kafka = Kafka::start();
     kafka.create("t", 1);
     kafka.0.inject("produce:error=INVALID_RECORD".parse().unwrap()).unwrap();
-    send(&kafka, "send --stdin -t t", b"a\nb\n").code(1).complaint("sent=2, delivered=0, failed=2");
+    send(&kafka, "send --stdin -t t", b"a\nb\n").code(1).complaint("krs: line 1 of standard input is the first that");
+}
+
+/// The producer's buffer stays full for longer than a message of `krs send` alone may take.
+#[test]
+fn a_broker_that_is_slower_than_the_input_loses_no_line() {
+    let kafka = Kafka::start();
+    kafka.create("t", 1);
+    kafka.0.inject("produce:delay=6s,next=1".parse().unwrap()).unwrap();
+    let input: String = (0..100_000).map(|number| format!("{number}\n")).collect();
+    let words = "send --stdin -t t -X buffer.memory=65536 -X max.block.ms=200";
+    send(&kafka, words, input.as_bytes()).code(0).complaint("delivered=100000, failed=0");
+    assert_eq!(kafka.bytes("receive -t t --no-group --exit-at-end --format %s\\n"), input.as_bytes());
+
+    // Who says how long a line may take is obeyed.
+    kafka.0.inject("produce:silence".parse().unwrap()).unwrap();
+    let ended = send(&kafka, "send --stdin -t t --message-timeout 300", b"a\n");
+    ended.code(1).complaint("krs: line 1 of standard input is the first that was not delivered");
+}
+
+#[test]
+fn the_first_line_that_was_not_delivered_is_named_and_ends_the_reading() {
+    let kafka = Kafka::start();
+    kafka.create("t", 1);
+    let (input, mut pipe) = std::io::pipe().unwrap();
+    let sender =
+        kafka.krs("send --stdin -t t").stdin(input).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    pipe.write_all(b"one\ntwo\n").unwrap();
+    assert_eq!(kafka.run("receive -t t --no-group --count 2 --format %s\\n").success(), "one\ntwo\n");
+    kafka.0.inject("produce:error=INVALID_RECORD".parse().unwrap()).unwrap();
+    pipe.write_all(b"three\nfour\n").unwrap();
+    // The pipe stays open: it does not wait for more.
+    let ended = sender.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{told}");
+    assert!(told.contains("krs: line 3 of standard input is the first that was not delivered"), "{told}");
+    drop(pipe);
 }
 
 #[test]
