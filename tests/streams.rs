@@ -377,6 +377,25 @@ fn several_senders_and_receivers_share_a_process() {
 }
 
 #[test]
+fn several_receivers_are_static_members_of_different_names() {
+    let kafka = Kafka::start();
+    kafka.fill("t", 6, (0..600).map(|_| now_ms()));
+    for protocol in ["classic", "consumer"] {
+        let words = format!("receive -t t -g {protocol} -X group.protocol={protocol} -X group.instance.id=left");
+        let words = format!("{words} --receivers 3 --format %s\\n");
+        let program = Program::start(&mut kafka.krs(&words));
+        program.stdout.wait_count(600, LONG);
+        let admin = Admin::connect(&kafka.config()).unwrap();
+        let group = admin.describe_groups(&[protocol]).remove(0).unwrap();
+        let names: BTreeSet<_> = group.members.iter().filter_map(|member| member.instance_id.as_deref()).collect();
+        assert_eq!(names, BTreeSet::from(["left-1", "left-2", "left-3"]), "{protocol}");
+        let ended = program.end_by("TERM", LONG);
+        ended.code(0);
+        assert_eq!(sorted(&ended.stdout.join("\n")), all(600), "{protocol}");
+    }
+}
+
+#[test]
 fn several_receivers_end_by_one_signal() {
     let kafka = Kafka::start();
     kafka.fill("t", 3, (0..9).map(|_| now_ms()));
