@@ -168,6 +168,13 @@ fn a_file_of_properties_beats_the_producers_flags_and_yields_to_the_consumers() 
     assert!(wrong.code(2).complaint("line 2").contains("client.properties: line 2: \\u needs four"));
     std::fs::write(&file, "linger.mss=1\n").unwrap();
     producer(&broker, &format!("--topic t --command-config {name}")).code(2).complaint("did you mean linger.ms?");
+    std::fs::write(&file, vec![b'#'; (1 << 20) + 1]).unwrap();
+    producer(&broker, &format!("--topic t --command-config {name}")).code(2).complaint("more than 1048576 bytes");
+    for (what, device) in [("producer", "/dev/zero"), ("consumer --group-id g", "/dev/zero"), ("producer", "/tmp")] {
+        let ended = run(&mut krs(&broker, &format!("verifiable-{what} --topic t --command-config {device}")), LONG);
+        ended.code(2);
+        assert_eq!(ended.stderr, [format!("krs: --command-config {device}: not a regular file")]);
+    }
     std::fs::remove_dir_all(&folder).unwrap();
     producer(&broker, &format!("--topic t --command-config {name}")).code(2).complaint("No such file");
 }

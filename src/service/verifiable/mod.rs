@@ -9,7 +9,8 @@ pub mod consumer;
 pub mod producer;
 mod properties;
 
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -28,11 +29,16 @@ const LARGEST_FILE: u64 = 1 << 20;
 fn read_file(mut config: Config, path: &Path) -> Result<Config> {
     let place = format!("--command-config {}", path.display());
     let unreadable = |why: &dyn std::fmt::Display| Error::config(format!("{place}: {why}"));
-    let size = std::fs::metadata(path).map_err(|error| unreadable(&error))?.len();
-    if size > LARGEST_FILE {
-        return Err(unreadable(&format!("{size} bytes are no file of properties")));
+    // Opening a pipe would wait for its writer.
+    if !fs::metadata(path).map_err(|error| unreadable(&error))?.is_file() {
+        return Err(unreadable(&"not a regular file"));
     }
-    let bytes = std::fs::read(path).map_err(|error| unreadable(&error))?;
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|error| unreadable(&error))?;
+    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        return Err(unreadable(&format!("more than {LARGEST_FILE} bytes are no file of properties")));
+    }
     for (name, value) in properties::parse(&bytes).map_err(|why| unreadable(&why))? {
         config = config.set_from(&name, &value, &place)?;
     }
