@@ -333,7 +333,43 @@ fn a_message_that_was_not_delivered_shows_in_the_exit_code() {
     let kafka = Kafka::start();
     kafka.create("t", 1);
     kafka.0.inject("produce:error=INVALID_RECORD".parse().unwrap()).unwrap();
-    send(&kafka, "send --stdin -t t", b"a\nb\n").code(1).complaint("sent=2, delivered=0, failed=2");
+    send(&kafka, "send --stdin -t t", b"a\nb\n").code(1).complaint("krs: line 1 of standard input is the first that");
+}
+
+/// The producer's buffer stays full for longer than a message of `krs send` alone may take.
+#[test]
+fn a_broker_that_is_slower_than_the_input_loses_no_line() {
+    let kafka = Kafka::start();
+    kafka.create("t", 1);
+    kafka.0.inject("produce:delay=6s,next=1".parse().unwrap()).unwrap();
+    let input: String = (0..100_000).map(|number| format!("{number}\n")).collect();
+    let words = "send --stdin -t t -X buffer.memory=65536 -X max.block.ms=200";
+    send(&kafka, words, input.as_bytes()).code(0).complaint("delivered=100000, failed=0");
+    assert_eq!(kafka.bytes("receive -t t --no-group --exit-at-end --format %s\\n"), input.as_bytes());
+
+    // Who says how long a line may take is obeyed.
+    kafka.0.inject("produce:silence".parse().unwrap()).unwrap();
+    let ended = send(&kafka, "send --stdin -t t --message-timeout 300", b"a\n");
+    ended.code(1).complaint("krs: line 1 of standard input is the first that was not delivered");
+}
+
+#[test]
+fn the_first_line_that_was_not_delivered_is_named_and_ends_the_reading() {
+    let kafka = Kafka::start();
+    kafka.create("t", 1);
+    let (input, mut pipe) = std::io::pipe().unwrap();
+    let sender =
+        kafka.krs("send --stdin -t t").stdin(input).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    pipe.write_all(b"one\ntwo\n").unwrap();
+    assert_eq!(kafka.run("receive -t t --no-group --count 2 --format %s\\n").success(), "one\ntwo\n");
+    kafka.0.inject("produce:error=INVALID_RECORD".parse().unwrap()).unwrap();
+    pipe.write_all(b"three\nfour\n").unwrap();
+    // The pipe stays open: it does not wait for more.
+    let ended = sender.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{told}");
+    assert!(told.contains("krs: line 3 of standard input is the first that was not delivered"), "{told}");
+    drop(pipe);
 }
 
 #[test]
@@ -376,6 +412,25 @@ fn several_senders_and_receivers_share_a_process() {
     }
     let ids: BTreeSet<_> = lines.iter().filter_map(|line| line.split("id=").nth(1)?.split(',').next()).collect();
     assert_eq!(ids.len(), 100);
+}
+
+#[test]
+fn several_receivers_are_static_members_of_different_names() {
+    let kafka = Kafka::start();
+    kafka.fill("t", 6, (0..600).map(|_| now_ms()));
+    for protocol in ["classic", "consumer"] {
+        let words = format!("receive -t t -g {protocol} -X group.protocol={protocol} -X group.instance.id=left");
+        let words = format!("{words} --receivers 3 --format %s\\n");
+        let program = Program::start(&mut kafka.krs(&words));
+        program.stdout.wait_count(600, LONG);
+        let admin = Admin::connect(&kafka.config()).unwrap();
+        let group = admin.describe_groups(&[protocol]).remove(0).unwrap();
+        let names: BTreeSet<_> = group.members.iter().filter_map(|member| member.instance_id.as_deref()).collect();
+        assert_eq!(names, BTreeSet::from(["left-1", "left-2", "left-3"]), "{protocol}");
+        let ended = program.end_by("TERM", LONG);
+        ended.code(0);
+        assert_eq!(sorted(&ended.stdout.join("\n")), all(600), "{protocol}");
+    }
 }
 
 #[test]

@@ -130,6 +130,30 @@ fn a_producer_that_is_ended_flushes_and_sums_up() {
 }
 
 #[test]
+fn a_producer_that_waits_for_its_topic_sees_the_end_and_believes_that_there_is_none() {
+    let mut options = Options::default();
+    options.auto_create_topics = false;
+    let broker = DevBroker::start(options).unwrap();
+    let none = producer(&broker, "--topic none --max-messages 1");
+    none.code(0);
+    let errors = events(&none.stdout, "producer_send_error");
+    assert_eq!(errors[0]["exception"], "class org.apache.kafka.common.errors.UnknownTopicOrPartitionException");
+
+    broker.inject("metadata:error=LEADER_NOT_AVAILABLE".parse().unwrap()).unwrap();
+    let file = std::env::temp_dir().join(format!("krs-verifiable-{}.properties", std::process::id()));
+    std::fs::write(&file, "max.block.ms=600000\n").unwrap();
+    let words = format!("verifiable-producer --topic t --command-config {}", file.to_str().unwrap());
+    let program = Program::start(&mut krs(&broker, &words));
+    program.stdout.wait_for("startup_complete", LONG);
+    let ended = program.end_by("TERM", LONG);
+    std::fs::remove_file(&file).unwrap();
+    ended.code(0);
+    let seen = names(&ended.stdout);
+    assert_eq!(seen[seen.len() - 2..], ["shutdown_complete", "tool_data"]);
+    assert_eq!(events(&ended.stdout, "tool_data")[0]["acked"], 0);
+}
+
+#[test]
 fn what_is_not_delivered_is_told_with_javas_exception() {
     let broker = DevBroker::start(Options::default()).unwrap();
     broker.inject("produce:error=INVALID_RECORD".parse().unwrap()).unwrap();
@@ -168,6 +192,13 @@ fn a_file_of_properties_beats_the_producers_flags_and_yields_to_the_consumers() 
     assert!(wrong.code(2).complaint("line 2").contains("client.properties: line 2: \\u needs four"));
     std::fs::write(&file, "linger.mss=1\n").unwrap();
     producer(&broker, &format!("--topic t --command-config {name}")).code(2).complaint("did you mean linger.ms?");
+    std::fs::write(&file, vec![b'#'; (1 << 20) + 1]).unwrap();
+    producer(&broker, &format!("--topic t --command-config {name}")).code(2).complaint("more than 1048576 bytes");
+    for (what, device) in [("producer", "/dev/zero"), ("consumer --group-id g", "/dev/zero"), ("producer", "/tmp")] {
+        let ended = run(&mut krs(&broker, &format!("verifiable-{what} --topic t --command-config {device}")), LONG);
+        ended.code(2);
+        assert_eq!(ended.stderr, [format!("krs: --command-config {device}: not a regular file")]);
+    }
     std::fs::remove_dir_all(&folder).unwrap();
     producer(&broker, &format!("--topic t --command-config {name}")).code(2).complaint("No such file");
 }

@@ -36,7 +36,8 @@ pub(super) struct Typed {
     #[arg(long, value_name = "N,…", help_heading = "Kafka", allow_hyphen_values = true)]
     partition: Option<OsString>,
 
-    /// Members of the group in this process, which share its output
+    /// Members of the group in this process, which share its output;
+    /// a group.instance.id becomes ID-1, ID-2, …
     /// [default: 1]
     #[arg(long, value_name = "N", help_heading = "Kafka", allow_negative_numbers = true, verbatim_doc_comment)]
     receivers: Option<OsString>,

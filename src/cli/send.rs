@@ -36,7 +36,8 @@ pub(super) struct Typed {
     )]
     interval: Option<OsString>,
 
-    /// Milliseconds after which a message that was not acknowledged is given up
+    /// Milliseconds after which a message that was not acknowledged is
+    /// given up; a line of --stdin has 120000 unless it is set
     /// [env: MESSAGE_TIMEOUT_MS] [default: 5000]
     #[arg(long, value_name = "MS", help_heading = "Messages", allow_negative_numbers = true, verbatim_doc_comment)]
     message_timeout: Option<OsString>,

@@ -92,12 +92,12 @@ impl Output {
     /// Writes everything. After an error, [`written`](Self::written) tells how far it came, and nothing more can be
     /// written.
     pub fn write_out(&mut self) -> io::Result<()> {
-        if self.buffer.is_empty() {
-            return Ok(());
-        }
         if let Some(kind) = self.failed {
             self.buffer.clear();
             return Err(kind.into());
+        }
+        if self.buffer.is_empty() {
+            return Ok(());
         }
         self.given = self.end();
         let outcome = self.write_buffer();
@@ -199,6 +199,8 @@ mod tests {
             let whole = ends.partition_point(|end| *end <= output.written());
             assert_eq!(whole, [6, 13, 19].into_iter().filter(|end| *end <= room).count(), "{room} bytes");
             assert_eq!(*lock(&taken), lines.concat().as_bytes()[..room]);
+            // With nothing left to write either.
+            assert_eq!(output.write_out().is_ok(), room == 19);
         }
     }
 

@@ -4,6 +4,7 @@
 //! thread is left behind in its read then. Whatever a read brought is sent at once: with `linger.ms=0` batches grow while
 //! the broker is busy, and only then.
 
+mod lost;
 mod split;
 
 use std::fs::File;
@@ -15,17 +16,17 @@ use std::thread;
 use std::time::Duration;
 
 use super::account::Account;
-use super::sender::{self, Totals};
+use super::sender::Totals;
 use super::{Stop, topic};
 use crate::stats::{Reporter, Source};
 use crate::{Config, Error, ErrorKind, Header, Producer, Record, Result};
+use lost::Lost;
 use split::{Lines, find};
 
 /// What the sender of lines is told.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Every Kafka property, `bootstrap.servers` among them. What the user left open is filled in from
-    /// [`sender::DEFAULTS`].
+    /// Every Kafka property, `bootstrap.servers` among them. What the user left open is filled in from [`DEFAULTS`].
     pub config: Config,
     /// The topic to send to. Default `rust-messages`.
     pub topic: String,
@@ -71,6 +72,10 @@ impl Options {
     }
 }
 
+/// Properties of the sender of lines where the user set none. A line waits for a slow broker, or for one that comes back,
+/// for as long as the client's own `message.timeout.ms` says: nobody makes it a second time.
+pub const DEFAULTS: &[(&str, &str)] = &[("acks", "all")];
+
 /// Read at once, at most; a pipe holds as much.
 const CHUNK: usize = 64 * 1024;
 
@@ -85,15 +90,15 @@ const CLOSING: Duration = Duration::from_millis(200);
 
 /// Sends the lines of standard input until it ends, the count is reached or the stop is asked for, then waits for what is
 /// under way, for `message.timeout.ms` at most. The last line needs no end; but when the stop is asked for, what was read
-/// of a line that is not whole is not sent.
+/// of a line that is not whole is not sent. After a line that was not delivered none is read.
 ///
 /// # Errors
-/// A wrong setting, no usable broker, being refused, input that cannot be read, or a line that is no message, such as one
-/// that is too long; lines before it are sent. A message that was not delivered is no error but part of the totals.
+/// A wrong setting, no usable broker, being refused, input that cannot be read, a line that was not delivered, or one that
+/// is no message, such as one that is too long; lines before it are sent.
 pub fn run(options: &Options, stop: &Stop) -> Result<Totals> {
     let reporter = Reporter::start(options.stats_interval)?;
     let mut config = options.config.clone();
-    for (name, value) in sender::DEFAULTS {
+    for (name, value) in DEFAULTS {
         config = config.default_to(name, value)?;
     }
     let settings = config.producer()?;
@@ -108,7 +113,8 @@ pub fn run(options: &Options, stop: &Stop) -> Result<Totals> {
         move || Some(format!("sender: stopped at once, {} messages undelivered", account.undelivered()))
     });
     log::info!(target: "sender", "Sending the lines of standard input to {}", options.topic);
-    let sender = Sender { options, account: &account, producer, headers: options.headers() };
+    let lost = Arc::new(Lost::default());
+    let sender = Sender { options, account: &account, lost: &lost, producer, headers: options.headers() };
     let ended = read().and_then(|chunks| sender.send_all(&chunks, settings.max_request_size, stop));
 
     let spent = stop.since().map_or(Duration::ZERO, |since| since.elapsed());
@@ -119,7 +125,10 @@ pub fn run(options: &Options, stop: &Stop) -> Result<Totals> {
     drop(reporter);
     account.conclude();
     log::info!(target: "sender", "Totals: {}", crate::stats::Totals(&account.sample().counts));
-    ended.map(|()| account.totals())
+    match lost.first() {
+        Some((number, why)) if account.refusal().is_none() => Err(not_delivered(number, &why)),
+        _ => ended.map(|()| account.totals()),
+    }
 }
 
 impl Options {
@@ -187,6 +196,7 @@ fn read_all(mut input: impl Read, chunks: &SyncSender<Chunk>) {
 struct Sender<'a> {
     options: &'a Options,
     account: &'a Account,
+    lost: &'a Arc<Lost>,
     producer: Producer,
     headers: Vec<Header<'a>>,
 }
@@ -197,6 +207,10 @@ impl Sender<'_> {
         while !lines.are_enough() {
             if let Some(error) = self.account.refusal() {
                 return Err(error);
+            }
+            if self.lost.any() {
+                // Told once all that is under way has ended: a line before it may be lost too.
+                return Ok(());
             }
             if stop.is_asked() {
                 // What was read by then; whoever writes faster than this reads has the bound of the channel.
@@ -229,6 +243,9 @@ impl Sender<'_> {
             },
             None => (options.key.as_deref(), line),
         };
+        if self.lost.any() {
+            return Ok(());
+        }
         self.account.handing_over(None);
         loop {
             let mut record = Record::to(&options.topic).headers(&self.headers);
@@ -241,10 +258,10 @@ impl Sender<'_> {
             if options.tombstone.as_deref() != Some(value) {
                 record = record.value(value);
             }
-            match self.producer.post(record) {
+            match self.producer.send_with(record, self.lost.told(number)) {
                 Ok(()) => return Ok(()),
                 // The broker is slower than the input: that is no reason to lose a line.
-                Err(error) if error.kind() == ErrorKind::BufferFull && !stop.is_asked() => {}
+                Err(error) if error.kind() == ErrorKind::BufferFull && !stop.is_asked() && !self.lost.any() => {}
                 Err(error) => {
                     self.account.not_taken(&error);
                     return Err(self.account.refusal().unwrap_or_else(|| at_line(number, &error)));
@@ -252,6 +269,16 @@ impl Sender<'_> {
             }
         }
     }
+}
+
+/// What was sent of the lines behind it is not known, as that may have gone to other partitions.
+fn not_delivered(number: u64, why: &Error) -> Error {
+    Error::new(
+        ErrorKind::Io,
+        format!(
+            "line {number} of standard input is the first that was not delivered; some after it may have been: {why}"
+        ),
+    )
 }
 
 /// A line that is no message, or that was not taken.

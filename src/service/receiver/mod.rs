@@ -55,7 +55,8 @@ pub struct Options {
     pub start: Option<Start>,
     /// Where reading ends. Default: nowhere.
     pub end: End,
-    /// Members of the group in this process, each with a thread and a consumer of its own. Default 1.
+    /// Members of the group in this process, each with a thread and a consumer of its own; several get `-1`, `-2`, …
+    /// behind `group.instance.id`, if that is set. Default 1.
     pub receivers: usize,
 }
 
@@ -196,12 +197,21 @@ fn start<'a>(
     }
     let (mut members, mut range) = (Vec::new(), None);
     for number in 0..options.receivers.max(1) {
-        match Member::start(number, options, config, account, &mut range, output, stop)? {
+        let config = member_config(config, number, options.receivers)?;
+        match Member::start(number, options, &config, account, &mut range, output, stop)? {
             Some(member) => members.push(member),
             None => return Ok(None),
         }
     }
     Ok(Some(members))
+}
+
+/// Static members of one name would fence each other: each of several has a number behind it.
+fn member_config(config: &Config, number: usize, several: usize) -> Result<Config> {
+    match config.get("group.instance.id") {
+        Some(id) if several > 1 => config.clone().set("group.instance.id", format!("{id}-{}", number + 1)),
+        _ => Ok(config.clone()),
+    }
 }
 
 fn output_error(error: &io::Error) -> Error {

@@ -9,7 +9,8 @@ pub mod consumer;
 pub mod producer;
 mod properties;
 
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -28,11 +29,16 @@ const LARGEST_FILE: u64 = 1 << 20;
 fn read_file(mut config: Config, path: &Path) -> Result<Config> {
     let place = format!("--command-config {}", path.display());
     let unreadable = |why: &dyn std::fmt::Display| Error::config(format!("{place}: {why}"));
-    let size = std::fs::metadata(path).map_err(|error| unreadable(&error))?.len();
-    if size > LARGEST_FILE {
-        return Err(unreadable(&format!("{size} bytes are no file of properties")));
+    // Opening a pipe would wait for its writer.
+    if !fs::metadata(path).map_err(|error| unreadable(&error))?.is_file() {
+        return Err(unreadable(&"not a regular file"));
     }
-    let bytes = std::fs::read(path).map_err(|error| unreadable(&error))?;
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|error| unreadable(&error))?;
+    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        return Err(unreadable(&format!("more than {LARGEST_FILE} bytes are no file of properties")));
+    }
     for (name, value) in properties::parse(&bytes).map_err(|why| unreadable(&why))? {
         config = config.set_from(&name, &value, &place)?;
     }
@@ -75,16 +81,18 @@ impl Events {
     /// Writes events in one piece.
     fn tell_all(&self, events: impl Iterator<Item = (&'static str, impl Serialize)>) {
         let mut state = lock(&self.0);
+        let mut written = Ok(());
         for (name, facts) in events {
             let event = Event { timestamp: now_ms(), name, facts };
             // Neither a Vec nor a value of these types can fail.
             let _ = serde_json::to_writer(&mut *state.output.buffer(), &event);
             state.output.buffer().push(b'\n');
-            if state.output.write_if_full().is_err() {
+            written = state.output.write_if_full();
+            if written.is_err() {
                 break;
             }
         }
-        if let Err(error) = state.output.write_out() {
+        if let Err(error) = written.and_then(|()| state.output.write_out()) {
             state.failure.get_or_insert(error.kind());
         }
     }
@@ -108,4 +116,32 @@ fn output_error(error: &io::Error) -> Error {
 
 fn now_ms() -> i64 {
     i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Full;
+
+    impl io::Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_write_that_fails_amid_many_events_is_kept() {
+        for count in [1, 10_000] {
+            let output = Output::new(Full, &Stop::new()).unwrap();
+            let events = Events(Arc::new(Mutex::new(State { output, failure: None })));
+            events.tell_all((0..count).map(|_| ("startup_complete", Nothing {})));
+            let error = events.are_unread().unwrap_err().to_string();
+            assert!(error.starts_with("cannot write to standard output"), "{count}: {error}");
+        }
+    }
 }

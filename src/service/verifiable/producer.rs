@@ -33,6 +33,10 @@ pub struct Options {
     pub create_time: Option<i64>,
 }
 
+/// How long the loop may take to notice the stop while the producer takes no records. The producer needs a part of it to
+/// believe that a topic does not exist, and begins anew each time.
+const ATTENTION: Duration = Duration::from_secs(3);
+
 /// Properties where neither the file nor a flag says anything.
 pub const DEFAULTS: &[(&str, &str)] = &[("allow.auto.create.topics", "true")];
 
@@ -75,7 +79,9 @@ pub fn run(options: &Options, stop: &Stop) -> Result<()> {
     for (name, value) in DEFAULTS {
         config = config.default_to(name, value)?;
     }
-    let delivery_timeout = config.producer()?.message_timeout;
+    let settings = config.producer()?;
+    // A record that the producer does not take is handed over again until its time is up or the stop is asked for.
+    config = config.set("max.block.ms", settings.max_block.min(ATTENTION).as_millis())?;
     let events = Events::start(stop)?;
     let (begin, acked) = (now_ms(), Arc::new(Counter::default()));
     let told = (events.clone(), Arc::clone(&acked), options.topic.clone());
@@ -85,8 +91,10 @@ pub fn run(options: &Options, stop: &Stop) -> Result<()> {
     let Some(producer) = connected else { return Ok(()) };
 
     events.tell("startup_complete", Nothing {});
-    let (sent, ended) = send_all(options, &producer, &events, stop);
-    if let Err(error) = producer.close(delivery_timeout) {
+    let sender = Sender { options, producer: &producer, max_block: settings.max_block, stop };
+    let (sent, ended) = sender.send_all(&events);
+    let spent = stop.since().map_or(Duration::ZERO, |since| since.elapsed());
+    if let Err(error) = producer.close(settings.message_timeout.saturating_sub(spent)) {
         log::warn!(target: "sender", "{error}");
     }
     events.tell("shutdown_complete", Nothing {});
@@ -105,45 +113,71 @@ pub fn run(options: &Options, stop: &Stop) -> Result<()> {
     events.are_unread().map(drop)
 }
 
-fn send_all(options: &Options, producer: &Producer, events: &Events, stop: &Stop) -> (u64, Result<()>) {
-    let (begin, begin_ms) = (Instant::now(), now_ms());
-    let mut create_time = options.create_time;
-    for number in 0..options.max_messages.unwrap_or(u64::MAX) {
-        let due = match options.throughput {
-            None => None,
-            Some(0) if number == 0 => None,
-            Some(0) => begin.checked_add(Duration::from_secs(365 * 86_400)),
-            Some(rate) => begin.checked_add(Duration::from_secs_f64(number as f64 / f64::from(rate))),
-        };
-        let waited = due.is_some_and(|due| stop.wait_until(due));
-        if waited || stop.is_asked() {
-            return (number, Ok(()));
+struct Sender<'a> {
+    options: &'a Options,
+    producer: &'a Producer,
+    max_block: Duration,
+    stop: &'a Stop,
+}
+
+impl Sender<'_> {
+    fn send_all(&self, events: &Events) -> (u64, Result<()>) {
+        let Self { options, stop, .. } = self;
+        let (begin, begin_ms) = (Instant::now(), now_ms());
+        let mut create_time = options.create_time;
+        for number in 0..options.max_messages.unwrap_or(u64::MAX) {
+            let due = match options.throughput {
+                None => None,
+                Some(0) if number == 0 => None,
+                Some(0) => begin.checked_add(Duration::from_secs(365 * 86_400)),
+                Some(rate) => begin.checked_add(Duration::from_secs_f64(number as f64 / f64::from(rate))),
+            };
+            let waited = due.is_some_and(|due| stop.wait_until(due));
+            if waited || stop.is_asked() {
+                return (number, Ok(()));
+            }
+            match events.are_unread() {
+                Ok(false) => {}
+                Ok(true) => return (number, Ok(())),
+                Err(error) => return (number, Err(error)),
+            }
+            let value = options.value_prefix.map_or_else(|| number.to_string(), |prefix| format!("{prefix}.{number}"));
+            let key = options.repeating_keys.map(|keys| (number % u64::from(keys.max(1))).to_string());
+            let mut record = Record::to(&options.topic).value(&value);
+            if let Some(key) = &key {
+                record = record.key(key);
+            }
+            if let Some(time) = &mut create_time {
+                record = record.timestamp(*time);
+                // Java's tool moves it on by all the time since its start, with each message.
+                *time += now_ms() - begin_ms;
+            }
+            if let Err(error) = self.post(&record) {
+                let over = error.kind() == ErrorKind::State;
+                events.tell("producer_send_error", failure(&options.topic, key.as_deref(), &value, &error));
+                if over {
+                    return (number + 1, Err(error));
+                }
+            }
         }
-        match events.are_unread() {
-            Ok(false) => {}
-            Ok(true) => return (number, Ok(())),
-            Err(error) => return (number, Err(error)),
-        }
-        let value = options.value_prefix.map_or_else(|| number.to_string(), |prefix| format!("{prefix}.{number}"));
-        let key = options.repeating_keys.map(|keys| (number % u64::from(keys.max(1))).to_string());
-        let mut record = Record::to(&options.topic).value(&value);
-        if let Some(key) = &key {
-            record = record.key(key);
-        }
-        if let Some(time) = &mut create_time {
-            record = record.timestamp(*time);
-            // Java's tool moves it on by all the time since its start, with each message.
-            *time += now_ms() - begin_ms;
-        }
-        if let Err(error) = producer.post(record) {
-            let over = error.kind() == ErrorKind::State;
-            events.tell("producer_send_error", failure(&options.topic, key.as_deref(), &value, &error));
-            if over {
-                return (number + 1, Err(error));
+        (options.max_messages.unwrap_or(u64::MAX), Ok(()))
+    }
+
+    /// Hands a record over, for `max.block.ms` at most, and not for much longer than until the stop.
+    fn post(&self, record: &Record<'_>) -> Result<()> {
+        let begin = Instant::now();
+        loop {
+            match self.producer.post(record.clone()) {
+                Err(error) if may_pass(error.kind()) && begin.elapsed() < self.max_block && !self.stop.is_asked() => {}
+                outcome => return outcome,
             }
         }
     }
-    (options.max_messages.unwrap_or(u64::MAX), Ok(()))
+}
+
+/// Whether it is about the time that passed while the buffer was full or nothing was learned of the topic.
+fn may_pass(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::BufferFull | ErrorKind::Timeout | ErrorKind::Unreachable | ErrorKind::Disconnected)
 }
 
 /// Tells what became of each message of a batch.
