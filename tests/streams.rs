@@ -334,20 +334,26 @@ fn a_message_that_was_not_delivered_shows_in_the_exit_code() {
     kafka.create("t", 1);
     kafka.0.inject("produce:error=INVALID_RECORD".parse().unwrap()).unwrap();
     send(&kafka, "send --stdin -t t", b"a\nb\n").code(1).complaint("krs: line 1 of standard input is the first that");
+
+    kafka.0.clear_faults();
+    kafka.0.inject("produce:error=TOPIC_AUTHORIZATION_FAILED".parse().unwrap()).unwrap();
+    send(&kafka, "send --stdin -t t", b"a\nb\n").code(4).complaint("krs: line 1 of standard input is the first that");
 }
 
-/// The producer's buffer stays full for longer than a message of `krs send` alone may take.
+/// What waits in the full buffer is under way for longer than a message of `krs send` alone may be.
 #[test]
 fn a_broker_that_is_slower_than_the_input_loses_no_line() {
     let kafka = Kafka::start();
     kafka.create("t", 1);
-    kafka.0.inject("produce:delay=6s,next=1".parse().unwrap()).unwrap();
-    let input: String = (0..100_000).map(|number| format!("{number}\n")).collect();
-    let words = "send --stdin -t t -X buffer.memory=65536 -X max.block.ms=200";
-    send(&kafka, words, input.as_bytes()).code(0).complaint("delivered=100000, failed=0");
+    kafka.0.inject("produce:delay=400ms".parse().unwrap()).unwrap();
+    let input: String = (0..400).map(|number| format!("{number:0200}\n")).collect();
+    let words = "send --stdin -t t -X buffer.memory=65536 -X batch.size=4096 -X max.block.ms=200 \
+                 -X max.in.flight.requests.per.connection=1";
+    send(&kafka, words, input.as_bytes()).code(0).complaint("delivered=400, failed=0");
     assert_eq!(kafka.bytes("receive -t t --no-group --exit-at-end --format %s\\n"), input.as_bytes());
 
     // Who says how long a line may take is obeyed.
+    kafka.0.clear_faults();
     kafka.0.inject("produce:silence".parse().unwrap()).unwrap();
     let ended = send(&kafka, "send --stdin -t t --message-timeout 300", b"a\n");
     ended.code(1).complaint("krs: line 1 of standard input is the first that was not delivered");

@@ -126,8 +126,8 @@ pub fn run(options: &Options, stop: &Stop) -> Result<Totals> {
     account.conclude();
     log::info!(target: "sender", "Totals: {}", crate::stats::Totals(&account.sample().counts));
     match lost.first() {
-        Some((number, why)) if account.refusal().is_none() => Err(not_delivered(number, &why)),
-        _ => ended.map(|()| account.totals()),
+        Some((number, why)) => Err(not_delivered(number, &why, account.refusal().is_some())),
+        None => ended.map(|()| account.totals()),
     }
 }
 
@@ -272,9 +272,9 @@ impl Sender<'_> {
 }
 
 /// What was sent of the lines behind it is not known, as that may have gone to other partitions.
-fn not_delivered(number: u64, why: &Error) -> Error {
+fn not_delivered(number: u64, why: &Error, refused: bool) -> Error {
     Error::new(
-        ErrorKind::Io,
+        if refused { ErrorKind::Refused } else { ErrorKind::Io },
         format!(
             "line {number} of standard input is the first that was not delivered; some after it may have been: {why}"
         ),
