@@ -104,7 +104,7 @@ impl Error {
     pub fn broker_code(api: ApiKey, code: ErrorCode, message: Option<&str>) -> Self {
         let mut text = format!("{code}");
         match message.filter(|words| !words.is_empty()) {
-            Some(words) => text = format!("{text}: {}", words.escape_debug()),
+            Some(words) => text = format!("{text}: {}", printable(words)),
             None if !code.description().is_empty() => text = format!("{text}: {}", code.description()),
             None => {}
         }
@@ -258,9 +258,28 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// Words of a broker on one line, with nothing in them that a terminal obeys. Quotes stay what they are.
+fn printable(words: &str) -> String {
+    let mut text = String::with_capacity(words.len());
+    for character in words.chars() {
+        match character {
+            '\'' | '"' => text.push(character),
+            _ => text.extend(character.escape_debug()),
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_broker_says_is_shown_on_one_line_and_obeyed_by_no_terminal() {
+        let words = "the group's \"name\"\n\u{1b}[2J \u{202e}";
+        let text = Error::broker_code(ApiKey::Produce, ErrorCode(42), Some(words)).to_string();
+        assert!(text.contains(r#": the group's "name"\n\u{1b}[2J \u{202e}"#), "{text}");
+    }
 
     #[test]
     fn the_place_is_told_once() {
