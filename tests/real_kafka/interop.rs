@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use krs::{Config, Header, Producer, Record};
 
-use crate::support::{Entry, LONG, kafka, read, run, run_with, unique};
+use crate::support::{Entry, LONG, formatter, kafka, read, reader, run, run_with, unique};
 
 const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
 
@@ -43,15 +43,6 @@ fn write(config: &Config, topic: &str, codec: &str) -> Vec<Entry> {
     let entries = sent.into_iter().map(entry).collect();
     producer.close(LONG).unwrap();
     entries
-}
-
-/// The properties of ConsoleConsumer and ConsoleProducer have other flags in Kafka 4.
-fn formatter() -> &'static str {
-    if kafka().is_3() { "--property" } else { "--formatter-property" }
-}
-
-fn reader() -> &'static str {
-    if kafka().is_3() { "--property" } else { "--reader-property" }
 }
 
 #[test]

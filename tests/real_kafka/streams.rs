@@ -2,22 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Entry, KRS, LONG, committed, kafka, run, run_with, unique};
+use crate::support::{Entry, KRS, LONG, committed, formatter, kafka, reader, run, run_with, unique};
 
 /// What `krs` prints with these words, put apart by blanks, and this input.
 #[track_caller]
 fn krs(words: &str, input: &str) -> String {
     let words: Vec<&str> = words.split(' ').collect();
     run_with(&mut kafka().program(KRS, &words, &[]), input, LONG).success()
-}
-
-/// The properties of ConsoleConsumer have another flag in Kafka 4.
-fn formatter() -> &'static str {
-    if kafka().is_3() { "--property" } else { "--formatter-property" }
-}
-
-fn reader() -> &'static str {
-    if kafka().is_3() { "--property" } else { "--reader-property" }
 }
 
 #[test]

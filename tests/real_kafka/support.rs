@@ -282,3 +282,13 @@ pub const SENDER: &str = env!("CARGO_BIN_EXE_sender");
 pub const RECEIVER: &str = env!("CARGO_BIN_EXE_receiver");
 /// The one that is all of them.
 pub const KRS: &str = env!("CARGO_BIN_EXE_krs");
+
+/// The properties of ConsoleConsumer have another flag in Kafka 4.
+pub fn formatter() -> &'static str {
+    if kafka().is_3() { "--property" } else { "--formatter-property" }
+}
+
+/// The same of what ConsoleProducer reads.
+pub fn reader() -> &'static str {
+    if kafka().is_3() { "--property" } else { "--reader-property" }
+}
