@@ -7,6 +7,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::REFUSED_RETRY;
 use super::answers::{Answer, Unprepared, hints, names, scan};
 use super::core::{Core, Shared};
 use super::fetch_buffer::Item;
@@ -29,8 +30,6 @@ const IDLE: Duration = Duration::from_secs(30);
 const MOST_SPARES: usize = 32;
 /// An answer of up to so many bytes is handed over within microseconds.
 const SMALL: usize = 16 << 10;
-/// A refusal that only an administrator can lift is tried again after this long.
-const REFUSED_RETRY: Duration = Duration::from_secs(10);
 
 /// Runs until the consumer closes or `node` has been of no use for a while.
 pub(super) fn run(shared: &Shared, node: i32, closer: &Closer) {

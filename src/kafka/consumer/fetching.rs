@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use super::REFUSED_RETRY;
 use super::answers::{Answer, Outcome, place};
 use super::core::Core;
 use super::fetch_buffer::{Event, Item};
@@ -17,9 +18,6 @@ use crate::kafka::config::ConsumerSettings;
 use crate::kafka::error::{Error, ErrorKind};
 use crate::kafka::protocol::messages::ListOffsetsResponse;
 use crate::kafka::protocol::{ApiKey, ErrorCode, Uuid};
-
-/// A refusal that only an administrator can lift is tried again after this long.
-const REFUSED_RETRY: Duration = Duration::from_secs(10);
 
 /// A consumer whose replica cannot be reached reads from leaders for this long.
 const AVOID_REPLICAS: Duration = Duration::from_secs(30);

@@ -52,6 +52,9 @@ mod stall;
 mod subscription;
 mod truncation;
 
+/// A refusal that only an administrator can lift is tried again after this long.
+const REFUSED_RETRY: Duration = Duration::from_secs(10);
+
 #[doc(hidden)]
 pub use assignor::judged;
 pub use lookup::OffsetAndTimestamp;

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::REFUSED_RETRY;
 use super::offsets::{Committed, Position};
 use super::subscription::{Assignment, Epoch, TopicPartition};
 use crate::clock::Deadline;
@@ -23,9 +24,6 @@ pub(super) mod coordinator;
 pub(super) mod join;
 pub(super) mod membership;
 mod modern;
-
-/// A refusal that only an administrator can lift is tried again after this long.
-const REFUSED_RETRY: Duration = Duration::from_secs(10);
 
 /// Called with the outcome of an asynchronous commit.
 pub(super) type Callback = Box<dyn FnOnce(Result<()>) + Send>;
