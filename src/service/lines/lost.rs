@@ -1,35 +1,27 @@
 //! The first line that was not delivered.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::sync::lock;
 use crate::{Error, RecordMetadata, Result};
 
 /// Which line that is, and why. Lines of several partitions end in any order.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Lost {
-    /// `u64::MAX` while none is lost.
-    number: AtomicU64,
-    why: Mutex<Option<Error>>,
-}
-
-impl Default for Lost {
-    fn default() -> Self {
-        Self { number: AtomicU64::new(u64::MAX), why: Mutex::default() }
-    }
+    any: AtomicBool,
+    first: Mutex<Option<(u64, Error)>>,
 }
 
 impl Lost {
     /// Whether a line is lost. Costs one load.
     pub(super) fn any(&self) -> bool {
-        self.number.load(Ordering::Acquire) != u64::MAX
+        self.any.load(Ordering::Acquire)
     }
 
     /// The first of them so far.
     pub(super) fn first(&self) -> Option<(u64, Error)> {
-        let why = lock(&self.why);
-        why.clone().map(|why| (self.number.load(Ordering::Acquire), why))
+        lock(&self.first).clone()
     }
 
     /// To be called with the outcome of this line.
@@ -43,11 +35,11 @@ impl Lost {
     }
 
     fn note(&self, number: u64, error: &Error) {
-        let mut why = lock(&self.why);
-        if number < self.number.load(Ordering::Acquire) {
-            *why = Some(error.clone());
-            self.number.store(number, Ordering::Release);
+        let mut first = lock(&self.first);
+        if first.as_ref().is_none_or(|(before, _)| number < *before) {
+            *first = Some((number, error.clone()));
         }
+        self.any.store(true, Ordering::Release);
     }
 }
 
