@@ -8,8 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use time::OffsetDateTime;
-
+use crate::clock::milliseconds;
 use crate::sync::lock;
 use crate::{Consumer, ConsumerRecord, Result, TopicPartition};
 
@@ -220,7 +219,7 @@ impl Ends {
 
     /// Looks the ends up once the time of the end has come: partitions that get no more records end too.
     fn time_has_come(&self, consumer: &Consumer) -> Result<()> {
-        if lock(&self.state).stops.is_some() || self.until.is_none_or(|until| until > now_ms()) {
+        if lock(&self.state).stops.is_some() || self.until.is_none_or(|until| until > milliseconds()) {
             return Ok(());
         }
         let stops = stops_of(consumer, &partitions_of(consumer, &self.topic)?, self.until)?;
@@ -234,11 +233,7 @@ fn stops_of(
     partitions: &[TopicPartition],
     until: Option<i64>,
 ) -> Result<Option<HashMap<i32, i64>>> {
-    let Some(until) = until.filter(|until| *until <= now_ms()) else { return Ok(None) };
+    let Some(until) = until.filter(|until| *until <= milliseconds()) else { return Ok(None) };
     let numbers = partitions.iter().map(|partition| partition.partition);
     Ok(Some(numbers.zip(first_since(consumer, partitions, until)?).collect()))
-}
-
-fn now_ms() -> i64 {
-    i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
 }

@@ -15,10 +15,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
-use time::OffsetDateTime;
 
 use super::Stop;
 use super::output::Output;
+use crate::clock::milliseconds;
 use crate::sync::lock;
 use crate::{Config, Error, ErrorKind, Result};
 
@@ -83,7 +83,7 @@ impl Events {
         let mut state = lock(&self.0);
         let mut written = Ok(());
         for (name, facts) in events {
-            let event = Event { timestamp: now_ms(), name, facts };
+            let event = Event { timestamp: milliseconds(), name, facts };
             // Neither a Vec nor a value of these types can fail.
             let _ = serde_json::to_writer(&mut *state.output.buffer(), &event);
             state.output.buffer().push(b'\n');
@@ -112,10 +112,6 @@ impl Events {
 
 fn output_error(error: &io::Error) -> Error {
     Error::new(ErrorKind::Io, format!("cannot write to standard output: {error}"))
-}
-
-fn now_ms() -> i64 {
-    i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::{Events, Nothing, now_ms, read_file};
+use super::{Events, Nothing, read_file};
+use crate::clock::milliseconds;
 use crate::kafka::protocol::ErrorCode;
 use crate::service::Stop;
 use crate::stats::Counter;
@@ -83,7 +84,7 @@ pub fn run(options: &Options, stop: &Stop) -> Result<()> {
     // A record that the producer does not take is handed over again until its time is up or the stop is asked for.
     config = config.set("max.block.ms", settings.max_block.min(ATTENTION).as_millis())?;
     let events = Events::start(stop)?;
-    let (begin, acked) = (now_ms(), Arc::new(Counter::default()));
+    let (begin, acked) = (milliseconds(), Arc::new(Counter::default()));
     let told = (events.clone(), Arc::clone(&acked), options.topic.clone());
     let connected = stop.unless_asked("connecting", move || {
         Producer::connect_with(&config, move |batch| tell(batch, &told.0, &told.1, &told.2))
@@ -98,7 +99,7 @@ pub fn run(options: &Options, stop: &Stop) -> Result<()> {
         log::warn!(target: "sender", "{error}");
     }
     events.tell("shutdown_complete", Nothing {});
-    let elapsed = (now_ms() - begin).max(1) as f64;
+    let elapsed = (milliseconds() - begin).max(1) as f64;
     let acked = acked.get();
     events.tell(
         "tool_data",
@@ -123,7 +124,7 @@ struct Sender<'a> {
 impl Sender<'_> {
     fn send_all(&self, events: &Events) -> (u64, Result<()>) {
         let Self { options, stop, .. } = self;
-        let (begin, begin_ms) = (Instant::now(), now_ms());
+        let (begin, begin_ms) = (Instant::now(), milliseconds());
         let mut create_time = options.create_time;
         for number in 0..options.max_messages.unwrap_or(u64::MAX) {
             let due = match options.throughput {
@@ -150,7 +151,7 @@ impl Sender<'_> {
             if let Some(time) = &mut create_time {
                 record = record.timestamp(*time);
                 // Java's tool moves it on by all the time since its start, with each message.
-                *time += now_ms() - begin_ms;
+                *time += milliseconds() - begin_ms;
             }
             if let Err(error) = self.post(&record) {
                 let over = error.kind() == ErrorKind::State;
