@@ -1,6 +1,8 @@
 //! `krs bench` as a program, on a development broker in the test's own process.
 #![cfg(all(feature = "bench", feature = "devbroker"))]
 
+#[path = "util/port.rs"]
+mod port;
 #[path = "util/process.rs"]
 mod process;
 
@@ -10,6 +12,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use krs::devbroker::{DevBroker, Options};
+use port::Port;
 use process::{Ended, Program};
 use serde_json::Value;
 
@@ -278,11 +281,9 @@ fn a_topic_without_records_is_told_at_once() {
 
 #[test]
 fn without_a_broker_the_exit_code_says_so() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    drop(taken);
+    let nobody = Port::free();
     for mode in ["produce", "consume", "latency"] {
-        let ended = run(&address, &format!("{mode} --topic t -X default.api.timeout.ms=500"));
+        let ended = run(&nobody.address(), &format!("{mode} --topic t -X default.api.timeout.ms=500"));
         assert!(ended.stdout.is_empty());
         assert_eq!(ended.status.code(), Some(3), "{:?}", ended.stderr);
     }

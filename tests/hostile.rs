@@ -2,13 +2,13 @@
 
 mod util;
 
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use krs::kafka::protocol::frame;
 use krs::kafka::protocol::messages::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
 use krs::kafka::protocol::{ApiKey, ErrorCode};
 use krs::{Config, Error, ErrorKind, Producer, Record};
+use util::port::Port;
 use util::{Act, LONG, Scripted, config, with};
 
 /// Bytes where an answer should be, and what the error must say.
@@ -150,9 +150,8 @@ fn a_claimed_array_is_not_believed() {
 
 #[test]
 fn every_refused_address_is_listed() {
-    // Bound and never accepted from, then closed: nobody listens there.
-    let ports = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port());
-    let [one, other] = ports.map(|port| format!("127.0.0.1:{port}"));
+    let ports = [Port::free(), Port::free()];
+    let [one, other] = ports.each_ref().map(Port::address);
     let error = first_error(&config(&one));
     check("I43 one", &error, &one, &["connection refused", "is Kafka running?"]);
     let error = first_error(&config(&format!("{one},{other}")));
@@ -199,8 +198,8 @@ fn an_advertised_host_that_does_not_resolve_is_named() {
 fn when_every_known_broker_is_gone_the_bootstrap_addresses_are_asked_again() {
     let kafka = Scripted::single();
     let (host, port) = ("127.0.0.1", kafka.address().rsplit(':').next().unwrap().parse().unwrap());
-    let gone = TcpListener::bind((host, 0)).unwrap().local_addr().unwrap().port();
-    kafka.advertise(1, host, gone);
+    let gone = Port::free();
+    kafka.advertise(1, host, gone.number());
     let producer = Producer::connect(&with(kafka.config(), &[("message.timeout.ms", "60000")])).unwrap();
     let delivery = producer.send(Record::to("t").value("x")).unwrap();
     kafka.stop(1);

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use krs::kafka::protocol::ApiKey;
+use util::port::Port;
 
 const SENDER: &str = env!("CARGO_BIN_EXE_sender");
 const RECEIVER: &str = env!("CARGO_BIN_EXE_receiver");
@@ -62,14 +63,10 @@ fn complaint(brokers: &str, words: &[&str]) -> String {
     std::mem::take(&mut complaints[0])
 }
 
-/// A port where nobody listens.
-fn nobody() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
-}
-
 #[test]
 fn nobody_listens() {
-    let (one, other) = (nobody(), nobody());
+    let ports = [Port::free(), Port::free()];
+    let [one, other] = ports.each_ref().map(Port::address);
     let text = complaint(&one, &[]);
     assert!(text.contains(&format!("connection refused at {one}")), "{text}");
     assert!(text.contains("is Kafka running?") && text.contains("just up"), "{text}");

@@ -6,17 +6,17 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
 
 use krs::kafka::protocol::frame::{self, RequestHeader};
 use krs::kafka::protocol::messages::*;
 use krs::kafka::protocol::{ApiKey, Bytes, ErrorCode, Request};
 
-use super::{Act, Asked, LONG, State, lock};
+use super::port::Port;
+use super::{Act, Asked, State, lock};
 
 pub(super) struct Broker {
     node: i32,
-    port: u16,
+    port: Arc<Port>,
     shared: Arc<Shared>,
     listener: Option<JoinHandle<()>>,
 }
@@ -36,11 +36,18 @@ enum Answer {
 }
 
 impl Broker {
-    /// Listens on this port, or on a free one if it is 0.
-    pub(super) fn start(node: i32, port: u16, state: &Arc<State>) -> Self {
-        let listener = bind(port);
-        let port = listener.local_addr().expect("a bound socket has an address").port();
-        state.cluster().addresses.insert(node, ("127.0.0.1".to_owned(), port));
+    pub(super) fn start(node: i32, state: &Arc<State>) -> Self {
+        Self::listen(node, Arc::new(Port::free()), state)
+    }
+
+    /// Starts once more where it was.
+    pub(super) fn again(&self) -> Self {
+        Self::listen(self.node, Arc::clone(&self.port), &self.shared.state)
+    }
+
+    fn listen(node: i32, port: Arc<Port>, state: &Arc<State>) -> Self {
+        let listener = port.listen();
+        state.cluster().addresses.insert(node, ("127.0.0.1".to_owned(), port.number()));
         let shared = Arc::new(Shared {
             node,
             state: Arc::clone(state),
@@ -56,17 +63,17 @@ impl Broker {
         self.node
     }
 
-    pub(super) fn port(&self) -> u16 {
-        self.port
+    pub(super) fn address(&self) -> String {
+        self.port.address()
     }
 
-    /// Closes everything and joins all threads.
+    /// Closes everything and joins all threads. The port refuses connections from then on.
     pub(super) fn stop(&mut self) {
         let Some(listener) = self.listener.take() else { return };
         self.shared.stopping.store(true, Ordering::SeqCst);
         self.shared.state.cluster().addresses.remove(&self.node);
         // Wakes the listener.
-        let _ = TcpStream::connect(("127.0.0.1", self.port));
+        let _ = TcpStream::connect(self.address());
         listener.join().expect("the listener does not panic");
         for (stream, threads) in std::mem::take(&mut *lock(&self.shared.connections)) {
             let _ = stream.shutdown(Shutdown::Both);
@@ -76,18 +83,6 @@ impl Broker {
                 }
             }
         }
-    }
-}
-
-/// A restarted broker may have to wait for its port.
-fn bind(port: u16) -> TcpListener {
-    let until = Instant::now() + LONG;
-    loop {
-        match TcpListener::bind(("127.0.0.1", port)) {
-            Ok(listener) => return listener,
-            Err(error) => assert!(Instant::now() < until, "cannot listen on port {port}: {error}"),
-        }
-        thread::sleep(Duration::from_millis(10));
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod broker;
 mod log;
+pub mod port;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -102,7 +103,7 @@ impl Scripted {
             cluster: Mutex::new(cluster),
             changed: Condvar::new(),
         });
-        let brokers = (1..=brokers).map(|node| Broker::start(node, 0, &state)).collect();
+        let brokers = (1..=brokers).map(|node| Broker::start(node, &state)).collect();
         Self { state, brokers: Mutex::new(brokers) }
     }
 
@@ -144,13 +145,13 @@ impl Scripted {
     /// Settings for a client of this cluster: all brokers, and short backoffs.
     pub fn config(&self) -> Config {
         let brokers = lock(&self.brokers);
-        let bootstrap: Vec<_> = brokers.iter().map(|broker| format!("127.0.0.1:{}", broker.port())).collect();
+        let bootstrap: Vec<_> = brokers.iter().map(Broker::address).collect();
         config(&bootstrap.join(","))
     }
 
     /// Where the first broker listens.
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", lock(&self.brokers)[0].port())
+        lock(&self.brokers)[0].address()
     }
 
     /// Has a node announce another address than its own.
@@ -167,7 +168,7 @@ impl Scripted {
     pub fn restart(&self, node: i32) {
         let mut brokers = lock(&self.brokers);
         let broker = brokers.iter_mut().find(|broker| broker.node() == node).expect("the node exists");
-        *broker = Broker::start(node, broker.port(), &self.state);
+        *broker = broker.again();
     }
 
     /// The values in a partition's log, in order.
