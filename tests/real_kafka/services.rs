@@ -143,7 +143,7 @@ impl Member {
     fn held(lines: &[String]) -> usize {
         let told = lines.iter().rev().find_map(|line| {
             let (_, list) = line.split_once("Assigned: ")?;
-            Some(if list.starts_with("nothing") { 0 } else { list.split(", ").count() })
+            Some(if list.starts_with("none") { 0 } else { list.split(", ").count() })
         });
         told.unwrap_or(0)
     }

@@ -78,7 +78,12 @@ impl Known {
         let label = &self.label;
         match rebalance {
             Rebalance::Assigned(partitions) => {
-                log::info!(target: "receiver", "{label}Assigned: {}", Listed(partitions));
+                match consumer.assignment().len() {
+                    kept @ 1.. if partitions.is_empty() => {
+                        log::info!(target: "receiver", "{label}Assigned: none more, {kept} kept");
+                    }
+                    _ => log::info!(target: "receiver", "{label}Assigned: {}", Listed(partitions)),
+                }
                 self.account.assigned(partitions);
                 if let Some(ends) = &self.range.ends {
                     ends.assigned(self.number, partitions);
