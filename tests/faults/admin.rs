@@ -1,6 +1,6 @@
 //! Administration: whatever the brokers do, each call does what it says or ends by its deadline.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use krs::devbroker::DevBroker;
 use krs::kafka::protocol::ErrorCode;
@@ -124,7 +124,12 @@ fn each_call_about_a_group_ends_by_its_deadline_without_a_coordinator() {
         let error = within(Duration::from_millis(500), name, || call(&admin)).expect_err("there is no coordinator");
         assert_eq!(error.code(), Some(*code), "{name}: {error}");
         broker.clear_faults();
-        call(&admin).unwrap_or_else(|error| panic!("{name} once there is one: {error}"));
+        // Half a second may be too short on a busy machine.
+        let until = Instant::now() + LONG;
+        while let Err(error) = call(&admin) {
+            let late = [ErrorKind::Timeout, ErrorKind::Unreachable].contains(&error.kind());
+            assert!(late && Instant::now() < until, "{name} once there is one: {error}");
+        }
     });
 }
 

@@ -122,6 +122,19 @@ impl Ledger {
         }
     }
 
+    /// How many of the records from this one on were acknowledged, failed, and are of unknown outcome.
+    pub fn tally(&self, from: usize) -> [usize; 3] {
+        let mut tally = [0; 3];
+        for entry in &self.sent[from..] {
+            match entry.delivery.poll().expect("it was settled") {
+                Ok(_) => tally[0] += 1,
+                Err(error) if error.kind() == ErrorKind::OutcomeUnknown => tally[2] += 1,
+                Err(_) => tally[1] += 1,
+            }
+        }
+        tally
+    }
+
     /// How many records were sent.
     pub fn len(&self) -> usize {
         self.sent.len()

@@ -12,7 +12,8 @@ fn the_services_lose_and_double_nothing() {
         "fetch:truncate,every=5",
         "any:drop,p=0.02",
         "broker=1,down=300ms,after=500ms",
-        "down=200ms,after=400ms,every=700ms",
+        // Both programs must have found the brokers by then.
+        "down=200ms,after=1s,every=700ms",
         "move-leader,every=100ms",
         "cut,every=100ms",
         "offset-commit+heartbeat:error=NOT_COORDINATOR,p=0.4",
