@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::{Read, Write};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use krs::devbroker::{DevBroker, Options};
 use krs::{Admin, Config, Consumer, Header, NewTopic, Producer, Record, TopicPartition};
@@ -430,9 +430,17 @@ fn several_receivers_are_static_members_of_different_names() {
         let program = Program::start(&mut kafka.krs(&words));
         program.stdout.wait_count(600, LONG);
         let admin = Admin::connect(&kafka.config()).unwrap();
-        let group = admin.describe_groups(&[protocol]).remove(0).unwrap();
-        let names: BTreeSet<_> = group.members.iter().filter_map(|member| member.instance_id.as_deref()).collect();
-        assert_eq!(names, BTreeSet::from(["left-1", "left-2", "left-3"]), "{protocol}");
+        // The first of them may have read everything before the others are there.
+        let until = Instant::now() + LONG;
+        loop {
+            let group = admin.describe_groups(&[protocol]).remove(0).unwrap();
+            let names: BTreeSet<_> = group.members.iter().filter_map(|member| member.instance_id.as_deref()).collect();
+            if names.len() == 3 {
+                assert_eq!(names, BTreeSet::from(["left-1", "left-2", "left-3"]), "{protocol}");
+                break;
+            }
+            assert!(Instant::now() < until, "{protocol}: {names:?}");
+        }
         let ended = program.end_by("TERM", LONG);
         ended.code(0);
         assert_eq!(sorted(&ended.stdout.join("\n")), all(600), "{protocol}");

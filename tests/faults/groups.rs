@@ -237,7 +237,9 @@ fn a_member_shut_out_by_another_with_its_name_stays_out() {
 fn a_member_that_falls_silent_is_replaced() {
     each(&["silence", "drop", "expelled", "dropped consumer"], |how| {
         let broker = filled();
-        let config = member(config(&broker)).and(&[("session.timeout.ms", "500")]);
+        // Short, unless something else than its end tells.
+        let session = if *how == "expelled" { "30000" } else { "500" };
+        let config = member(config(&broker)).and(&[("session.timeout.ms", session)]);
         let progress = Progress::default();
         let mut first = Reader::join("first", &config.clone().and(&[("client.id", "first")]), &progress).unwrap();
         while first.consumer.assignment().len() < PARTITIONS as usize {
