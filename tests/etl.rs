@@ -20,6 +20,7 @@ mod modes;
 mod schedule;
 
 use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use chain::Plan;
@@ -36,10 +37,16 @@ const fn between(from: u64, to: u64) -> (Duration, Duration) {
 
 const PACE: Pace = Pace { stays: between(400, 1200), away: between(200, 1000), kills: 0 };
 
-fn plan(mode: &str, kills: bool) -> Plan {
+/// To the test `member` it says that it is a member: no test has this name.
+const AS_MEMBER: &str = "as-a-member";
+
+/// What starts a member: this program too, with `member` below as the only test that runs in it.
+fn command() -> [String; 5] {
     let program = std::env::current_exe().unwrap();
-    // A member is this program too; only `member` below runs in it.
-    let member = [program.to_str().unwrap(), "member", "--exact", "--include-ignored", "--nocapture"];
+    [program.to_str().unwrap(), "member", AS_MEMBER, "--exact", "--nocapture"].map(str::to_owned)
+}
+
+fn plan(mode: &str, kills: bool) -> Plan {
     Plan {
         mode: modes::named(mode).unwrap(),
         kills,
@@ -54,7 +61,7 @@ fn plan(mode: &str, kills: bool) -> Plan {
         heartbeat: Duration::from_millis(300),
         patience: Duration::from_secs(30),
         brokers: None,
-        member: member.map(str::to_owned).to_vec(),
+        member: command().to_vec(),
         logs: Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("etl-{mode}-{kills}-{}", std::process::id())),
     }
 }
@@ -64,12 +71,18 @@ fn run(mode: &str, kills: bool) {
     plan.run(&Stop::new(), &mut leftovers).unwrap_or_else(|problem| panic!("{}: {problem}", plan.name()));
 }
 
+/// In a process of the others it is what that process does. By itself it starts one, and tells it nothing.
 #[test]
-#[ignore = "not a test: a process that the others start"]
 fn member() {
-    if std::env::args().any(|argument| argument == "--exact") {
-        assert_eq!(member::main(), std::process::ExitCode::SUCCESS);
+    if std::env::args().any(|argument| argument == AS_MEMBER) {
+        assert_eq!(member::main(), ExitCode::SUCCESS);
+        return;
     }
+    let [program, words @ ..] = command();
+    let ended = Command::new(program).args(words).stdin(Stdio::null()).output().unwrap();
+    assert!(!ended.status.success());
+    let told = String::from_utf8_lossy(&ended.stdout);
+    assert!(told.contains("failed bootstrap.servers"), "{told}");
 }
 
 #[test]

@@ -153,6 +153,7 @@ fn some_partitions_or_all_are_read_without_a_group() {
     let kafka = Kafka::start();
     kafka.fill("t", 3, (0..30).map(|_| now_ms()));
     assert_eq!(kafka.numbers("receive -t t --partition 2,0 --exit-at-end").len(), 20);
+    assert_eq!(kafka.numbers("receive -t t --partition 2 --partition 0 --exit-at-end").len(), 20);
     assert_eq!(kafka.numbers("receive -t t --no-group --exit-at-end"), all(30));
     let beyond = kafka.run("receive -t t --partition 0,3 --exit-at-end");
     assert_eq!(beyond.code(2).complaint("t-3"), "krs: t-3: the topic has 3 partitions, counted from 0");
@@ -190,6 +191,71 @@ fn members_that_come_together_and_end_by_themselves_read_everything() {
         let members: Vec<_> = (0..3).map(|_| Program::start(&mut kafka.krs(&words))).collect();
         let texts: Vec<String> = members.into_iter().map(|member| member.end(LONG).success()).collect();
         assert_eq!(sorted(&texts.concat()), all(600), "round {round}");
+    }
+}
+
+/// Nothing is given to a member as long as the group waits for one that is dead, or for one that has to let go first.
+#[test]
+fn a_member_without_partitions_is_not_at_the_end() {
+    let kafka = Kafka::start();
+    kafka.fill("t", 2, (0..40).map(|_| now_ms()));
+    for (number, more) in
+        ["-X group.protocol=consumer", "-X partition.assignment.strategy=cooperative-sticky"].iter().enumerate()
+    {
+        let group = format!("g{number}");
+        let words = format!("receive -t t -g {group} --format %p-%o\\n {more}");
+        // One holds everything, and can commit nothing.
+        kafka.0.inject(format!("offset-commit:error=NOT_COORDINATOR,group={group}").parse().unwrap()).unwrap();
+        let first = Program::start(&mut kafka.krs(&words));
+        first.stderr.wait_for("Assigned: t-0, t-1", LONG);
+        let second = Program::start(&mut kafka.krs(&format!("{words} --exit-at-end")));
+        second.stderr.wait_for("Assigned: none", LONG);
+        // Longer than a member without partitions took to say that it was at the end.
+        std::thread::sleep(Duration::from_millis(700));
+        assert!(!second.stderr.now().iter().any(|line| line.contains("At the end")), "{more}");
+        kafka.0.clear_faults();
+        second.end(LONG).success();
+        first.end_by("TERM", LONG).code(0);
+        assert_eq!((0..2).map(|at| kafka.committed(&group, "t", at)).collect::<Vec<_>>(), [Some(20); 2], "{more}");
+    }
+}
+
+#[test]
+fn an_end_that_is_gone_is_an_error() {
+    let kafka = Kafka::start();
+    let admin = Admin::connect(&kafka.config()).unwrap();
+    // Nothing is handed over meanwhile, so the end is not reached.
+    for (topic, words) in [("a", "--no-group"), ("b", "-g b"), ("c", "--no-group")] {
+        kafka.fill(topic, 2, (0..20).map(|_| now_ms()));
+        let held =
+            kafka.0.inject(format!("fetch:error=NOT_LEADER_OR_FOLLOWER,topic={topic}").parse().unwrap()).unwrap();
+        let program = Program::start(&mut kafka.krs(&format!("receive -t {topic} {words} --exit-at-end --json")));
+        program.stderr.wait_for("Receiving", LONG);
+        while kafka.0.faults_applied(held) == 0 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        admin.delete_topic(topic).unwrap();
+        if topic == "c" {
+            kafka.create(topic, 2);
+        }
+        kafka.0.clear_faults();
+        let ended = program.end(LONG);
+        let why = if topic == "c" { "the log ends at 0 now" } else { "it was deleted before its end was reached" };
+        ended.code(1).complaint(why);
+        assert!(ended.stdout.is_empty(), "{topic}");
+    }
+}
+
+#[test]
+fn a_stop_before_the_end_is_not_success() {
+    let kafka = Kafka::start();
+    kafka.fill("t", 1, (0..10).map(|_| now_ms()));
+    for words in ["--no-group", "-g g", "-g h --receivers 2"] {
+        let until = now_ms() + 600_000;
+        let program = Program::start(&mut kafka.krs(&format!("receive -t t {words} --until {until} --json")));
+        program.stdout.wait_count(10, LONG);
+        let ended = program.end_by("TERM", Duration::from_secs(10));
+        ended.code(1).complaint("stopped before the end was reached");
     }
 }
 

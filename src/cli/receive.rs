@@ -32,9 +32,15 @@ pub(super) struct Typed {
     #[arg(long, help_heading = "Kafka")]
     no_group: bool,
 
-    /// Reads these partitions, separated by commas, without a group
-    #[arg(long, value_name = "N,…", help_heading = "Kafka", allow_hyphen_values = true)]
-    partition: Option<OsString>,
+    /// Reads these partitions, separated by commas, without a group; repeatable
+    #[arg(
+        long,
+        value_name = "N,…",
+        help_heading = "Kafka",
+        allow_hyphen_values = true,
+        action = clap::ArgAction::Append
+    )]
+    partition: Vec<OsString>,
 
     /// Members of the group in this process, which share its output;
     /// a group.instance.id becomes ID-1, ID-2, …
@@ -125,7 +131,7 @@ impl Typed {
 
     /// The flag that says to read without a group.
     fn ungrouped(&self) -> &'static str {
-        if self.partition.is_some() { "--partition" } else { "--no-group" }
+        if self.partition.is_empty() { "--no-group" } else { "--partition" }
     }
 
     fn config(&self, resolver: &Resolver<'_>, share: &Share) -> Result<Config> {
@@ -148,15 +154,18 @@ impl Typed {
     }
 
     fn share(&self) -> Result<Share> {
-        let Some(given) = flag("--partition", self.partition.as_ref())? else {
+        if self.partition.is_empty() {
             return Ok(if self.no_group { Share::All } else { Share::Group });
-        };
+        }
         let mut partitions = Vec::new();
-        for number in given.value().split(',') {
-            let partition = number.trim().parse().ok().filter(|partition| (0..MOST_PARTITIONS).contains(partition));
-            let partition = partition.and_then(|partition| i32::try_from(partition).ok());
-            partitions
-                .push(partition.ok_or_else(|| given.error("not a list of partitions, which count from 0", "0,2"))?);
+        for list in &self.partition {
+            let Some(given) = flag("--partition", Some(list))? else { continue };
+            for number in given.value().split(',') {
+                let partition = number.trim().parse().ok().filter(|partition| (0..MOST_PARTITIONS).contains(partition));
+                let partition = partition.and_then(|partition| i32::try_from(partition).ok());
+                partitions
+                    .push(partition.ok_or_else(|| given.error("not a list of partitions, which count from 0", "0,2"))?);
+            }
         }
         partitions.sort_unstable();
         partitions.dedup();

@@ -186,13 +186,30 @@ impl Admin {
         let located = |groups: &[&&str], step: Deadline| self.coordinators(groups, step);
         let outcome = self.spread(&[group], self.deadline(), located, |node, _, _, step| {
             let response = self.talk(node, step, |connection| connection.call(&request, step))?;
-            for topic in &response.topics {
-                for entry in &topic.partitions {
-                    checked(ApiKey::OffsetCommit, entry.error_code, None)
-                        .map_err(|error| error.with_partition(&*topic.name, entry.partition_index))?;
+            let entries =
+                || response.topics.iter().flat_map(|topic| topic.partitions.iter().map(move |at| (topic, at)));
+            let outcomes = offsets.iter().map(|(partition, _)| {
+                let place = (&*partition.topic, partition.partition);
+                entries()
+                    .find(|(topic, entry)| (topic.name.as_str(), entry.partition_index) == place)
+                    .ok_or_else(|| unmentioned(ApiKey::OffsetCommit, "partition"))
+                    .and_then(|(_, entry)| checked(ApiKey::OffsetCommit, entry.error_code, None))
+                    .map_err(|error| error.with_partition(place.0, place.1))
+            });
+            let (mut done, mut failed) = (0, None);
+            for outcome in outcomes {
+                match outcome {
+                    Ok(()) => done += 1,
+                    Err(error) => failed = failed.or(Some(error)),
                 }
             }
-            Ok(vec![Ok(())])
+            match failed {
+                Some(error) if done > 0 => {
+                    Err(error.begun(&format!("{done} of {} partitions were set, not all", offsets.len())))
+                }
+                Some(error) => Err(error),
+                None => Ok(vec![Ok(())]),
+            }
         });
         super::only(outcome).map_err(|error| about(group, error))
     }

@@ -1,6 +1,6 @@
 //! Topics: listed, described, created, deleted, given more partitions.
 
-use super::ask::ANY;
+use super::ask::{ANY, Tries};
 use super::{Admin, checked, only, unmentioned};
 use crate::clock::Deadline;
 use crate::kafka::config::names;
@@ -154,7 +154,7 @@ impl Admin {
             return Ok(Created::Existed);
         }
         let created =
-            self.attempt(deadline, |tries| self.create(topic, tries.step())).map_err(|e| e.with_topic(topic.name))?;
+            self.attempt(deadline, |tries| self.create(topic, tries)).map_err(|e| e.with_topic(topic.name))?;
         self.await_leaders(topic.name, deadline)?;
         Ok(created)
     }
@@ -263,7 +263,7 @@ impl Admin {
         }
     }
 
-    fn create(&self, topic: &NewTopic<'_>, step: Deadline) -> Result<Created> {
+    fn create(&self, topic: &NewTopic<'_>, tries: &Tries<'_>) -> Result<Created> {
         let configs = topic
             .configs
             .iter()
@@ -280,11 +280,14 @@ impl Admin {
             timeout_ms: self.patience_of_brokers(),
             ..Default::default()
         };
+        let step = tries.step();
         self.talk(self.controller(), step, |connection| {
             let response = connection.call(&request, step)?;
             let result = response.topics.iter().find(|result| result.name == topic.name);
             let result = result.ok_or_else(|| unmentioned(ApiKey::CreateTopics, "topic"))?;
             match result.error_code {
+                // It was not there before: an earlier attempt was carried out, its answer lost.
+                ErrorCode::TOPIC_ALREADY_EXISTS if tries.perhaps_done => Ok(Created::New),
                 // Someone else was faster.
                 ErrorCode::TOPIC_ALREADY_EXISTS => Ok(Created::Existed),
                 code => checked(ApiKey::CreateTopics, code, result.error_message.as_deref()).map(|()| Created::New),

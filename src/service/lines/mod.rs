@@ -11,6 +11,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -115,7 +116,7 @@ pub fn run(options: &Options, stop: &Stop) -> Result<Totals> {
     log::info!(target: "sender", "Sending the lines of standard input to {}", options.topic);
     let lost = Arc::new(Lost::default());
     let sender = Sender { options, account: &account, lost: &lost, producer, headers: options.headers() };
-    let ended = read().and_then(|chunks| sender.send_all(&chunks, settings.max_request_size, stop));
+    let ended = Input::read().and_then(|input| sender.send_all(&input, settings.max_request_size, stop));
 
     let spent = stop.since().map_or(Duration::ZERO, |since| since.elapsed());
     // Messages that it gave up are told and counted one by one.
@@ -160,17 +161,31 @@ fn start(config: &Config, options: &Options, account: &Arc<Account>, stop: &Stop
 /// What a read brought, or why there is no more.
 type Chunk = io::Result<Vec<u8>>;
 
-/// Reads standard input on a thread of its own. The channel ends with the input.
-fn read() -> Result<Receiver<Chunk>> {
-    let unreadable = |error| Error::new(ErrorKind::Io, format!("cannot read standard input: {error}"));
-    let input = File::from(io::stdin().as_fd().try_clone_to_owned().map_err(unreadable)?);
-    let (chunks, received) = sync_channel(AHEAD);
-    thread::Builder::new().name("input".into()).spawn(move || read_all(input, &chunks)).map_err(unreadable)?;
-    Ok(received)
+/// Standard input, read on a thread of its own.
+struct Input {
+    /// It ends with the input.
+    chunks: Receiver<Chunk>,
+    /// Nothing more is to be read.
+    ends: Arc<AtomicBool>,
 }
 
-fn read_all(mut input: impl Read, chunks: &SyncSender<Chunk>) {
-    loop {
+impl Input {
+    fn read() -> Result<Self> {
+        let input = File::from(io::stdin().as_fd().try_clone_to_owned().map_err(unreadable)?);
+        let ((sender, chunks), ends) = (sync_channel(AHEAD), Arc::new(AtomicBool::new(false)));
+        let ended = Arc::clone(&ends);
+        let reading = move || read_all(input, &sender, &ended);
+        thread::Builder::new().name("input".into()).spawn(reading).map_err(unreadable)?;
+        Ok(Self { chunks, ends })
+    }
+}
+
+fn unreadable(error: io::Error) -> Error {
+    Error::new(ErrorKind::Io, format!("cannot read standard input: {error}"))
+}
+
+fn read_all(mut input: impl Read, chunks: &SyncSender<Chunk>, ends: &AtomicBool) {
+    while !ends.load(Ordering::Relaxed) {
         let mut chunk = vec![0; CHUNK];
         let chunk = match input.read(&mut chunk) {
             Ok(0) => return,
@@ -202,7 +217,7 @@ struct Sender<'a> {
 }
 
 impl Sender<'_> {
-    fn send_all(&self, chunks: &Receiver<Chunk>, longest: usize, stop: &Stop) -> Result<()> {
+    fn send_all(&self, input: &Input, longest: usize, stop: &Stop) -> Result<()> {
         let mut lines = Lines::new(self.options.delimiter.clone(), longest, self.options.count);
         while !lines.are_enough() {
             if let Some(error) = self.account.refusal() {
@@ -213,23 +228,34 @@ impl Sender<'_> {
                 return Ok(());
             }
             if stop.is_asked() {
-                // What was read by then; whoever writes faster than this reads has the bound of the channel.
-                let read: Vec<Chunk> = chunks.try_iter().take(AHEAD).collect();
-                for chunk in read.into_iter().flatten() {
-                    lines.feed(&chunk, |number, line| self.send(number, line, stop))?;
-                }
-                return Ok(());
+                return self.send_what_was_read(input, &mut lines, stop);
             }
-            match chunks.recv_timeout(ATTENTION) {
-                Ok(Ok(chunk)) => lines.feed(&chunk, |number, line| self.send(number, line, stop))?,
-                Ok(Err(error)) => {
-                    return Err(Error::new(ErrorKind::Io, format!("cannot read standard input: {error}")));
-                }
+            match input.chunks.recv_timeout(ATTENTION) {
+                Ok(chunk) => lines.feed(&chunk.map_err(unreadable)?, |number, line| self.send(number, line, stop))?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     return lines.finish(|number, line| self.send(number, line, stop));
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Of what was taken from the input only a line that is not whole is lost, and that is told.
+    fn send_what_was_read(&self, input: &Input, lines: &mut Lines, stop: &Stop) -> Result<()> {
+        input.ends.store(true, Ordering::Relaxed);
+        // The channel ends behind the read that is under way. If that waits, it has taken nothing.
+        while let Ok(chunk) = input.chunks.recv_timeout(ATTENTION) {
+            lines.feed(&chunk.map_err(unreadable)?, |number, line| self.send(number, line, stop))?;
+        }
+        let number = lines.number();
+        if lines.are_broken_off() {
+            log::warn!(
+                target: "sender",
+                "Stopped in the middle of line {} of standard input, which is not sent", number + 1
+            );
+        } else {
+            log::info!(target: "sender", "Stopped behind line {number} of standard input");
         }
         Ok(())
     }

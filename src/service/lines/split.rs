@@ -27,6 +27,16 @@ impl Lines {
         self.number >= self.most
     }
 
+    /// The number of the last line that was whole; 0 before the first.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Whether there is the beginning of a line.
+    pub(super) fn are_broken_off(&self) -> bool {
+        !self.rest.is_empty()
+    }
+
     /// Takes what comes next, and hands over each line that is whole with it, with its number.
     ///
     /// # Errors

@@ -51,7 +51,7 @@ impl Range {
         }
         let starts = options.start.map(|start| Starts::look_up(consumer, &partitions, start)).transpose()?;
         let ends = if options.end.is_set() {
-            Some(Ends::look_up(consumer, &options.topic, &partitions, options.end, options.receivers)?)
+            Some(Ends::look_up(consumer, &options.topic, &partitions, options.end)?)
         } else {
             None
         };
@@ -61,8 +61,6 @@ impl Range {
 
 /// What the loop and its listener both know.
 struct Known {
-    /// Which one of several it is, from 0.
-    number: usize,
     /// `#2: ` where there are several.
     label: String,
     account: Arc<Account>,
@@ -86,7 +84,7 @@ impl Known {
                 }
                 self.account.assigned(partitions);
                 if let Some(ends) = &self.range.ends {
-                    ends.assigned(self.number, partitions);
+                    ends.assigned(partitions);
                 }
                 if let Err(error) = self.start(consumer, partitions) {
                     *lock(&self.failure) = Some(error);
@@ -144,6 +142,17 @@ pub(super) struct Member<'a> {
     output: &'a Mutex<Output>,
 }
 
+/// Why a member that met no failure has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// It has read what it was to read.
+    Done,
+    /// It was asked to.
+    Stopped,
+    /// Nobody reads standard output any more.
+    Unread,
+}
+
 /// How far one poll's records were processed.
 #[derive(Default)]
 struct Progress {
@@ -176,7 +185,6 @@ impl<'a> Member<'a> {
         let range = Arc::clone(range.insert(found));
         let label = if options.receivers > 1 { format!("#{}: ", number + 1) } else { String::new() };
         let known = Known {
-            number,
             label,
             account: Arc::clone(account),
             commits: Commits::default(),
@@ -187,19 +195,22 @@ impl<'a> Member<'a> {
         Ok(Some(Self { options, known: Arc::new(known), consumer, output }))
     }
 
-    /// Receives to the end, then commits and leaves the group. True if nobody reads standard output any more.
-    pub(super) fn run(mut self, stop: &Stop) -> Result<bool> {
+    /// Receives to the end, then commits and leaves the group.
+    pub(super) fn run(mut self, stop: &Stop) -> Result<Ended> {
         let ended = self.receive_all(stop);
         let closed = self.close();
-        let gone = ended?;
-        closed.map(|()| gone)
+        let ended = ended?;
+        closed.map(|()| ended)
     }
 
-    fn receive_all(&mut self, stop: &Stop) -> Result<bool> {
+    fn receive_all(&mut self, stop: &Stop) -> Result<Ended> {
         self.begin()?;
         let grouped = self.options.share == Share::Group;
         let mut partitions_at = Instant::now();
-        while !stop.is_asked() && !self.has_enough() {
+        while !self.has_enough() {
+            if stop.is_asked() {
+                return Ok(Ended::Stopped);
+            }
             let asked = if let Some(ends) = &self.known.range.ends {
                 ends.are_reached(&self.consumer, grouped)
             } else if self.options.share == Share::All && partitions_at.elapsed() >= PARTITIONS_AGE {
@@ -211,7 +222,7 @@ impl<'a> Member<'a> {
             match asked {
                 Ok(true) => {
                     log::info!(target: "receiver", "{}At the end", self.known.label);
-                    break;
+                    return Ok(Ended::Done);
                 }
                 Ok(false) => {}
                 Err(error) if error.is_retriable() => {
@@ -232,10 +243,13 @@ impl<'a> Member<'a> {
             if let Some(error) = failure {
                 // Nothing of them is written, so nothing of them may be committed on the way out.
                 self.rewind(&records, &Progress::default())?;
-                return if stop.is_asked() && error.is_retriable() { Ok(false) } else { Err(error) };
+                return if stop.is_asked() && error.is_retriable() { Ok(Ended::Stopped) } else { Err(error) };
             }
             if records.is_empty() {
                 continue;
+            }
+            if let Some(ends) = &self.known.range.ends {
+                ends.moving();
             }
             let progress = self.process(&records);
             self.known.commits.polled();
@@ -245,11 +259,11 @@ impl<'a> Member<'a> {
             match progress.failure {
                 None if grouped => self.commit_soon(),
                 None => {}
-                Some(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(true),
+                Some(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Ended::Unread),
                 Some(error) => return Err(output_error(&error)),
             }
         }
-        Ok(false)
+        Ok(Ended::Done)
     }
 
     /// Joins the group, or takes its partitions.
@@ -265,9 +279,6 @@ impl<'a> Member<'a> {
             self.consumer.assign(partitions)?;
             if let Some(starts) = &known.range.starts {
                 starts.seek(&self.consumer, partitions)?;
-            }
-            if let Some(ends) = &known.range.ends {
-                ends.assigned(known.number, partitions);
             }
             log::info!(target: "receiver", "Receiving without a group from {}", Listed(partitions));
         }

@@ -15,11 +15,12 @@ mod range;
 mod template;
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub(super) use account::Account;
-use member::Member;
+use member::{Ended, Member};
 pub use range::{End, Start};
 pub use template::Template;
 
@@ -135,7 +136,8 @@ impl Totals {
 ///
 /// # Errors
 /// A wrong setting, no usable broker, being refused, a log that cannot be read on, a standard output that cannot be
-/// written, or, at the end, positions that could not be committed. Of several receivers one that fails ends all.
+/// written, a stop before the end that the options set, or positions that could not be committed at the end. Of several
+/// receivers one that fails ends all.
 pub fn run(options: &Options, stop: &Stop) -> Result<Totals> {
     run_watched(options, stop, &Arc::default())
 }
@@ -148,21 +150,37 @@ pub(super) fn run_watched(options: &Options, stop: &Stop, account: &Arc<Account>
     config.consumer()?;
     let Some(members) = start(&config, options, account, &output, stop)? else {
         log::info!(target: "receiver", "Stopped before anything was received");
-        return Ok(Totals::default());
+        return if options.end.is_set() { Err(cut_short()) } else { Ok(Totals::default()) };
     };
 
     reporter.add(account);
+    let (stopped, unread) = (AtomicBool::new(false), AtomicBool::new(false));
     let outcome = together::run("receiver", members, stop, |member| {
-        let gone = member.run(stop)?;
-        if gone && options.receivers > 1 {
-            // Nobody reads what the others write.
-            stop.ask();
+        match member.run(stop)? {
+            Ended::Done => {}
+            Ended::Stopped => stopped.store(true, Ordering::Relaxed),
+            Ended::Unread => {
+                unread.store(true, Ordering::Relaxed);
+                if options.receivers > 1 {
+                    // Nobody reads what the others write.
+                    stop.ask();
+                }
+            }
         }
         Ok(())
     });
     drop(reporter);
     account.tell_totals();
-    outcome.map(|()| account.totals())
+    outcome?;
+    if options.end.is_set() && stopped.into_inner() && !unread.into_inner() {
+        return Err(cut_short());
+    }
+    Ok(account.totals())
+}
+
+/// Who asked for everything up to an end must not take a part for it.
+fn cut_short() -> Error {
+    Error::state("stopped before the end was reached: what was written is not all")
 }
 
 fn with_defaults(options: &Options) -> Result<Config> {

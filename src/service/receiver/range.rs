@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::clock::milliseconds;
+use crate::kafka::protocol::ErrorCode;
 use crate::sync::lock;
-use crate::{Consumer, ConsumerRecord, Result, TopicPartition};
+use crate::{Consumer, ConsumerRecord, Error, Result, TopicPartition};
 
 /// Where a partition is started that the group has committed nothing for, or any without a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +40,15 @@ impl End {
     }
 }
 
-/// How often the group is asked how far others are with partitions that were taken from here.
+/// How often the group is asked how far others are with partitions that are not held here.
 const ASK_EVERY: Duration = Duration::from_millis(500);
+
+/// After so long without a record it is looked whether the ends are still there.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// For so long a topic may seem to be gone, or a log too short, before that is believed: brokers that have just started
+/// may not know everything yet.
+const DOUBT: Duration = Duration::from_secs(5);
 
 /// All partitions of a topic.
 ///
@@ -89,13 +97,13 @@ fn first_since(consumer: &Consumer, partitions: &[TopicPartition], time: i64) ->
 
 /// The ends of all partitions, shared by the members of one process.
 ///
-/// The run is over when each partition that was ever held here was read to its end, here or, as the committed offsets
-/// tell, by another member: what a rebalance takes away on its last metres is not forgotten.
+/// The run is over when each partition was read to its end, here or, as the committed offsets tell, by another member of
+/// the group: one that has just come may be given its partitions late, or none, and what a rebalance takes away on its
+/// last metres is not forgotten.
 #[derive(Debug)]
 pub(super) struct Ends {
     topic: Arc<str>,
     until: Option<i64>,
-    members: usize,
     state: Mutex<State>,
 }
 
@@ -105,11 +113,13 @@ struct State {
     stops: Option<HashMap<i32, i64>>,
     /// Ends that a record's time has shown.
     found: HashMap<i32, i64>,
-    /// Partitions held here, now or once, that were not read to their end yet.
+    /// Partitions that were not read to their end yet.
     open: BTreeSet<i32>,
-    /// Members that have been told of a first assignment.
-    started: BTreeSet<usize>,
     asked: Instant,
+    /// When the last record came, or it was looked whether the ends are still there.
+    moved: Instant,
+    /// Since when one of them seems to be gone.
+    gone: Option<Instant>,
 }
 
 impl State {
@@ -121,35 +131,28 @@ impl State {
 }
 
 impl Ends {
-    /// The ends as of now, for so many members.
-    pub(super) fn look_up(
-        consumer: &Consumer,
-        topic: &str,
-        partitions: &[TopicPartition],
-        end: End,
-        members: usize,
-    ) -> Result<Self> {
+    /// The ends of these partitions as of now.
+    pub(super) fn look_up(consumer: &Consumer, topic: &str, partitions: &[TopicPartition], end: End) -> Result<Self> {
+        let numbers = || partitions.iter().map(|partition| partition.partition);
         let stops = if end.at_end {
-            let numbers = partitions.iter().map(|partition| partition.partition);
-            Some(numbers.zip(consumer.end_offsets(partitions)?).collect())
+            Some(numbers().zip(consumer.end_offsets(partitions)?).collect())
         } else {
             stops_of(consumer, partitions, end.until)?
         };
-        let state = State {
-            stops,
-            found: HashMap::new(),
-            open: BTreeSet::new(),
-            started: BTreeSet::new(),
-            asked: Instant::now(),
-        };
-        Ok(Self { topic: topic.into(), until: end.until, members, state: Mutex::new(state) })
+        let now = Instant::now();
+        let state =
+            State { stops, found: HashMap::new(), open: numbers().collect(), asked: now, moved: now, gone: None };
+        Ok(Self { topic: topic.into(), until: end.until, state: Mutex::new(state) })
     }
 
-    /// A member was given these partitions.
-    pub(super) fn assigned(&self, member: usize, partitions: &[TopicPartition]) {
-        let mut state = lock(&self.state);
-        state.started.insert(member);
-        state.open.extend(partitions.iter().map(|partition| partition.partition));
+    /// These partitions are read here from now on.
+    pub(super) fn assigned(&self, partitions: &[TopicPartition]) {
+        lock(&self.state).open.extend(partitions.iter().map(|partition| partition.partition));
+    }
+
+    /// Records have come.
+    pub(super) fn moving(&self) {
+        lock(&self.state).moved = Instant::now();
     }
 
     /// Whether this record lies behind the end of its partition.
@@ -169,6 +172,7 @@ impl Ends {
 
     /// Looks how far this member is, pauses what is at its end, and tells whether all is done.
     pub(super) fn are_reached(&self, consumer: &Consumer, in_group: bool) -> Result<bool> {
+        self.are_still_there(consumer)?;
         self.time_has_come(consumer)?;
         let held = consumer.assignment();
         let mut away = Vec::new();
@@ -181,21 +185,58 @@ impl Ends {
                     consumer.pause(std::slice::from_ref(partition))?;
                 }
             }
-            if state.started.len() < self.members {
-                return Ok(false);
-            }
             let idle = held.iter().all(|partition| !state.open.contains(&partition.partition));
             if in_group && idle && state.asked.elapsed() >= ASK_EVERY {
                 state.asked = Instant::now();
-                away.extend(
-                    state.open.iter().map(|partition| TopicPartition::new(Arc::clone(&self.topic), *partition)),
-                );
+                away = self.named(&state.open);
             }
         }
         if !away.is_empty() {
             self.ask_of_others(consumer, &away);
         }
         Ok(lock(&self.state).open.is_empty())
+    }
+
+    fn named(&self, numbers: &BTreeSet<i32>) -> Vec<TopicPartition> {
+        numbers.iter().map(|number| TopicPartition::new(Arc::clone(&self.topic), *number)).collect()
+    }
+
+    /// Where nothing comes any more, sees to it that something can: nobody reaches the end of a topic that was deleted,
+    /// or of a log that was cut off before it.
+    fn are_still_there(&self, consumer: &Consumer) -> Result<()> {
+        let (open, stops) = {
+            let mut state = lock(&self.state);
+            if state.moved.elapsed() < LOOK_EVERY {
+                return Ok(());
+            }
+            state.moved = Instant::now();
+            (self.named(&state.open), state.stops.clone().unwrap_or_default())
+        };
+        let problem = match partitions_of(consumer, &self.topic) {
+            Err(error) if error.code() == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) => {
+                Some(Error::state(format!("topic {}: it was deleted before its end was reached", self.topic)))
+            }
+            Err(error) => return Err(error),
+            Ok(there) => {
+                let open: Vec<_> = open.into_iter().filter(|partition| there.contains(partition)).collect();
+                let ends = consumer.end_offsets(&open)?;
+                let mut short = open.into_iter().zip(ends).filter_map(|(partition, end)| {
+                    let stop = *stops.get(&partition.partition)?;
+                    let what = format!("the log ends at {end} now; where it was to be read to, {stop}, is gone");
+                    (end < stop).then(|| Error::state(what).with_partition(&*partition.topic, partition.partition))
+                });
+                short.next()
+            }
+        };
+        let mut state = lock(&self.state);
+        match problem {
+            Some(error) if state.gone.get_or_insert_with(Instant::now).elapsed() >= DOUBT => Err(error),
+            Some(_) => Ok(()),
+            None => {
+                state.gone = None;
+                Ok(())
+            }
+        }
     }
 
     /// Asks the group how far those are that have these partitions now.
