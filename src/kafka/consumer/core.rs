@@ -350,7 +350,10 @@ impl Core {
             missing |= self.look_at(&topic, &metadata);
         }
         if let Some(group) = &mut self.group {
-            let count = |topic: &str| Some(metadata.topic(topic)?.partitions.len() as i32);
+            let count = |topic: &str| match metadata.topics.get(topic)?.error {
+                ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => Some(0),
+                _ => Some(metadata.topic(topic)?.partitions.len() as i32),
+            };
             group.membership.counts_changed(count, Instant::now());
             missing |= group.membership.modern().is_some_and(|member| member.misses_names());
         }

@@ -104,7 +104,8 @@ impl Core {
             }
             leads = true;
             if !held.askable(node, now) {
-                if let Some(moment) = held.not_before.filter(|_| !held.stopped) {
+                // One that has passed is no time to wake up at: whoever holds the partition calls when it lets go.
+                if let Some(moment) = held.not_before.filter(|moment| !held.stopped && now < *moment) {
                     wake = Some(wake.map_or(moment, |wake| wake.min(moment)));
                 }
                 continue;

@@ -389,6 +389,9 @@ impl Consumer {
                     core.assignment.remove(partition);
                     core.buffer.remove(partition);
                 }
+                if let Some(group) = &mut core.group {
+                    group.revoked(&partitions);
+                }
                 core.given_up.extend(partitions);
                 shared.follow_metadata(&mut core);
             }
@@ -410,6 +413,9 @@ impl Consumer {
             }
             Step::Join(attempt) => {
                 let mut core = shared.lock();
+                if let Some(group) = &mut core.group {
+                    group.possessions_are_told();
+                }
                 if let Some(group) = &mut core.group
                     && let Some(member) = group.membership.classic()
                 {
@@ -423,6 +429,9 @@ impl Consumer {
                 let mut core = shared.lock();
                 for partition in &partitions {
                     core.assignment.add(partition.clone(), Position::Committed);
+                }
+                if let Some(group) = &mut core.group {
+                    group.assigned(&partitions);
                 }
                 shared.cluster.track(partitions.iter().map(|partition| &*partition.topic));
                 shared.follow_metadata(&mut core);
@@ -756,7 +765,10 @@ impl Consumer {
     /// partitions are free after `session.timeout.ms`.
     pub fn close(mut self, timeout: Duration) -> Result<()> {
         let until = Deadline::after("the time given to close", timeout);
-        self.limit = Some(until);
+        // Commits that do not get through must not keep this member from leaving.
+        let commits =
+            Deadline::after("the time given to close, without what leaving takes", timeout - leaving(timeout));
+        self.limit = Some(commits);
         let shared = Arc::clone(&self.shared);
         let now = Instant::now();
         let mut core = shared.lock();
@@ -773,6 +785,7 @@ impl Consumer {
         core.drop_partitions();
         core.subscription = Subscription::Nothing;
         if let Some(group) = &mut core.group {
+            group.commit_by(commits);
             let left = group.membership.leave();
             group.leave(left, now);
         }
@@ -811,6 +824,11 @@ impl Drop for Consumer {
     fn drop(&mut self) {
         self.shared.shut();
     }
+}
+
+/// What of the time given to close is kept for leaving the group.
+fn leaving(timeout: Duration) -> Duration {
+    (timeout / 4).min(Duration::from_secs(1))
 }
 
 /// The core, if the consumer is still open.

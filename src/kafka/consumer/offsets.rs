@@ -3,6 +3,8 @@
 //! Decides and remembers only; the group's thread asks for committed offsets, the leader's fetcher for the ends of
 //! the log.
 
+use std::time::Instant;
+
 use super::subscription::{Assignment, Epoch, TopicPartition};
 use crate::kafka::config::OffsetReset;
 use crate::kafka::error::{Error, ErrorKind};
@@ -83,6 +85,31 @@ impl Assignment {
         awaiting.map(|(partition, held)| (partition.clone(), held.epoch)).collect()
     }
 
+    /// Takes up those again whose committed offset was refused a while ago.
+    pub fn ask_again(&mut self, now: Instant) {
+        for (_, held) in self.iter_mut() {
+            if held.ask_again.is_some_and(|moment| moment <= now) {
+                held.ask_again = None;
+                if held.position == Position::Unset {
+                    held.position = Position::Committed;
+                }
+            }
+        }
+    }
+
+    /// When the next of them is due.
+    pub fn asks_again(&self) -> Option<Instant> {
+        self.iter().filter_map(|(_, held)| held.ask_again).min()
+    }
+
+    /// The committed offset may not be known. True if that is not told yet.
+    pub fn committed_refused(&mut self, partition: &TopicPartition, epoch: Epoch, again: Instant) -> bool {
+        let Some(held) = self.current(partition, epoch) else { return false };
+        held.position = Position::Unset;
+        held.ask_again = Some(again);
+        !std::mem::replace(&mut held.reported, true)
+    }
+
     /// The coordinator answered: start there, or where the policy says if nothing was committed. Returns true if that
     /// is nowhere.
     pub fn committed_is(
@@ -102,6 +129,7 @@ impl Assignment {
         held.fetch_offset = held.position.offset().unwrap_or(0);
         held.fetch_epoch = held.position.leader_epoch();
         held.proven = held.fetch_epoch;
+        held.reported = false;
         held.position == Position::Unset
     }
 

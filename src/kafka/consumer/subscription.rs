@@ -161,6 +161,8 @@ pub(super) struct Held {
     pub asked_at: u64,
     /// Nothing is asked before this moment.
     pub not_before: Option<Instant>,
+    /// When it is asked once more what the group has committed: that was refused.
+    pub ask_again: Option<Instant>,
     /// Failed requests in a row, for the backoff.
     pub failures: u32,
     /// Grows beyond `max.partition.fetch.bytes` while a single batch does not fit.
@@ -211,6 +213,7 @@ impl Assignment {
             holder: None,
             asked_at: 0,
             not_before: None,
+            ask_again: None,
             failures: 0,
             max_bytes,
             reported: false,
@@ -271,6 +274,7 @@ impl Assignment {
         held.ended = false;
         held.holder = None;
         held.not_before = None;
+        held.ask_again = None;
         held.failures = 0;
         held.reported = false;
         true

@@ -158,6 +158,9 @@ impl Core {
         };
         self.buffer.remove(partition);
         self.assignment.relocate(partition, Position::reset(policy));
+        if let Some(group) = &mut self.group {
+            group.renewed(partition);
+        }
         let what = format!("the topic was deleted and created anew (id {old}, now {new})");
         if policy != OffsetReset::None {
             log::warn!("{partition}: {what}: offset {offset} was one of the old topic; going on at {policy:?}");

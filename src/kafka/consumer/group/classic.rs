@@ -18,6 +18,9 @@ use crate::kafka::consumer::subscription::{Assignment, TopicPartition};
 use crate::kafka::error::Error;
 use crate::kafka::protocol::{ApiKey, ErrorCode};
 
+/// For so long a broker that has just started may not know a topic.
+const GONE_FOR: Duration = Duration::from_secs(5);
+
 /// How the join thread goes on after an error code.
 #[derive(Debug)]
 pub(crate) enum JoinReaction {
@@ -95,6 +98,8 @@ pub(crate) struct Classic {
     not_before: Option<Instant>,
     /// Partition counts that this member, as the leader, shared out.
     counts: Option<Counts>,
+    /// Since when a topic of them has been gone.
+    gone: Option<Instant>,
     /// The new assignment took something away that the leader must hand on.
     gave_up: bool,
     cause: Option<Cause>,
@@ -122,6 +127,7 @@ impl Classic {
             polls: Polls::new(settings.max_poll_interval, now),
             not_before: None,
             counts: None,
+            gone: None,
             gave_up: false,
             cause: None,
         }
@@ -509,19 +515,28 @@ impl Classic {
         matches!(self.phase, Phase::Joining { .. }) || self.heartbeat_due.is_some()
     }
 
-    /// Whether the partition counts differ from those this member, as the leader, shared out: then it joins again.
+    /// Whether the partition counts differ from those this member, as the leader, shared out: then it joins again. 0 is
+    /// that of a topic that was deleted, unless a broker only does not know it yet.
     pub fn counts_changed(&mut self, counts: impl Fn(&str) -> Option<i32>, now: Instant) -> bool {
         if !matches!(self.phase, Phase::Assigned(_) | Phase::Stable) {
             return false;
         }
         let Some(shared) = &self.counts else { return false };
         // A topic that is gone for a moment, or cannot be seen, does not change what was shared out.
-        let Some((topic, old, new)) = shared.iter().find_map(|(topic, old)| {
-            let new = counts(topic).filter(|new| new != old)?;
-            Some((topic, old, new))
-        }) else {
+        let changed = || {
+            shared.iter().filter_map(|(topic, old)| {
+                let new = counts(topic).filter(|new| new != old)?;
+                Some((topic, *old, new))
+            })
+        };
+        let since = self.gone;
+        let gone = changed().any(|(_, _, new)| new == 0).then(|| since.unwrap_or(now));
+        let lasting = gone.is_some_and(|since| now >= since + GONE_FOR);
+        let Some((topic, old, new)) = changed().find(|(_, _, new)| *new > 0 || lasting) else {
+            self.gone = gone;
             return false;
         };
+        self.gone = None;
         let why = format!("topic {} has {new} partitions now, not {old}", topic.escape_debug());
         log::info!("group {}: {why}: joining again", self.group);
         self.phase = Phase::Rebalancing;

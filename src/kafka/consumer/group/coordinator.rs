@@ -58,9 +58,11 @@ impl Link<'_> {
             if core.closed {
                 return None;
             }
-            let awaiting = core.assignment.awaiting_committed();
+            let now = Instant::now();
+            core.assignment.ask_again(now);
+            let (awaiting, again) = (core.assignment.awaiting_committed(), core.assignment.asks_again());
             let group = core.group.as_mut()?;
-            let work = group.next(awaiting, Instant::now());
+            let work = group.next(awaiting, now);
             if group.news() {
                 self.shared.app.notify_all();
             }
@@ -68,7 +70,10 @@ impl Link<'_> {
                 self.shared.interrupt_join(&core);
             }
             match work {
-                Work::Sleep(until) => core = self.shared.sleep(&self.shared.coordinator, core, until),
+                Work::Sleep(until) => {
+                    let until = until.into_iter().chain(again).min();
+                    core = self.shared.sleep(&self.shared.coordinator, core, until);
+                }
                 work => return Some(work),
             }
         }
@@ -300,7 +305,8 @@ impl Link<'_> {
         let Core { group, assignment, errors, check_unset, .. } = &mut *core;
         let Some(group) = group else { return Ok(Answered::Done) };
         let policy = self.shared.settings.auto_offset_reset;
-        let (answered, failures) = group.positions_answered(asked, &response, policy, assignment);
+        let now = Instant::now();
+        let (answered, failures) = group.positions_answered(asked, &response, policy, assignment, now);
         errors.extend(failures);
         *check_unset = true;
         drop(core);

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::REFUSED_RETRY;
-use super::offsets::{Committed, Position};
+use super::offsets::Committed;
 use super::subscription::{Assignment, Epoch, TopicPartition};
 use crate::clock::Deadline;
 use crate::kafka::config::{ConsumerSettings, OffsetReset};
@@ -42,6 +42,53 @@ pub(super) struct Commit {
     until: Deadline,
     /// Why it has not worked so far.
     obstacle: Option<Error>,
+    /// It could not be sent when it was its turn, or has to be sent again.
+    held_up: bool,
+    /// Why some of it was taken out.
+    struck: Option<Error>,
+}
+
+/// Commits that were made within this time of each other may end by one deadline.
+const TOGETHER: Duration = Duration::from_secs(1);
+
+/// For so long a coordinator may not know a topic that was just created.
+const UNKNOWN_FOR: Duration = Duration::from_secs(5);
+
+impl Commit {
+    fn new(stay: Stay, offsets: Vec<(TopicPartition, Committed)>, until: Deadline) -> Self {
+        Self {
+            stay,
+            offsets: offsets.into_iter().collect(),
+            tickets: Vec::new(),
+            callbacks: Vec::new(),
+            until,
+            obstacle: None,
+            held_up: false,
+            struck: None,
+        }
+    }
+
+    /// Whether a later commit that nobody waits for can become part of this one.
+    fn takes_in(&self, later: &Self) -> bool {
+        let together = later.until.at.saturating_duration_since(self.until.at) <= TOGETHER;
+        self.tickets.is_empty() && self.stay == later.stay && self.struck.is_none() && together
+    }
+
+    /// Takes partitions out of it that it must not commit for any more.
+    fn strike(&mut self, out: impl Fn(&TopicPartition) -> bool, why: &str) {
+        let mut last = None;
+        self.offsets.retain(|partition, _| {
+            let stays = !out(partition);
+            if !stays {
+                last = Some(partition.clone());
+            }
+            stays
+        });
+        if let Some(partition) = last {
+            let error = Error::state(format!("not committed: {why}"));
+            self.struck = Some(error.with_partition(&*partition.topic, partition.partition));
+        }
+    }
 }
 
 /// A question for committed offsets.
@@ -92,6 +139,14 @@ pub(super) struct Group {
     leavings: VecDeque<Leaving>,
     /// A commit is on its way, and in no queue.
     committing: bool,
+    /// Partitions whose topic was created anew meanwhile.
+    renewed: BTreeSet<TopicPartition>,
+    /// Partitions that were revoked, which the coordinator does not know yet.
+    revoked: Vec<TopicPartition>,
+    /// Partitions that may be somebody else's by now.
+    let_go: BTreeSet<TopicPartition>,
+    /// Since when the coordinator has not known a partition that was to be committed for.
+    unknown: BTreeMap<TopicPartition, Instant>,
     /// Nothing but heartbeats before this moment: the broker asked for patience, or cannot answer yet.
     not_before: Option<Instant>,
     /// No commit before this moment: a rebalance got in the way. The end of that rebalance ends the wait.
@@ -126,6 +181,10 @@ impl Group {
             lookups: VecDeque::new(),
             leavings: VecDeque::new(),
             committing: false,
+            renewed: BTreeSet::new(),
+            revoked: Vec::new(),
+            let_go: BTreeSet::new(),
+            unknown: BTreeMap::new(),
             not_before: None,
             commits_not_before: None,
             positions_not_before: None,
@@ -151,14 +210,7 @@ impl Group {
     pub fn commit(&mut self, offsets: Vec<(TopicPartition, Committed)>, until: Deadline) -> Result<Ticket> {
         let stay = self.membership.committer()?;
         let ticket = self.ticket();
-        self.commits.push_back(Commit {
-            stay,
-            offsets: offsets.into_iter().collect(),
-            tickets: vec![ticket],
-            callbacks: Vec::new(),
-            until,
-            obstacle: None,
-        });
+        self.commits.push_back(Commit { tickets: vec![ticket], ..Commit::new(stay, offsets, until) });
         Ok(ticket)
     }
 
@@ -173,25 +225,17 @@ impl Group {
             Ok(stay) => (stay, None),
             Err(error) => (Stay::Apart, Some(error)),
         };
-        let commit = Commit {
-            stay,
-            offsets: offsets.into_iter().collect(),
-            tickets: Vec::new(),
-            callbacks: callback.into_iter().collect(),
-            until,
-            obstacle: None,
-        };
+        let commit = Commit { callbacks: callback.into_iter().collect(), ..Commit::new(stay, offsets, until) };
         if let Some(error) = refusal {
             return self.settle(commit, Err(error));
         }
         if commit.offsets.is_empty() {
             return self.settle(commit, Ok(()));
         }
-        match self.commits.back_mut().filter(|last| last.tickets.is_empty() && last.stay == commit.stay) {
+        match self.commits.back_mut().filter(|last| last.takes_in(&commit)) {
             Some(last) => {
                 last.offsets.extend(commit.offsets);
                 last.callbacks.extend(commit.callbacks);
-                last.until = until;
             }
             None => self.commits.push_back(commit),
         }
@@ -232,8 +276,82 @@ impl Group {
         self.lookups.retain(|lookup| lookup.ticket != ticket);
     }
 
+    /// These partitions were revoked. The coordinator gives them to others once it hears that.
+    pub fn revoked(&mut self, partitions: &[TopicPartition]) {
+        self.revoked.extend_from_slice(partitions);
+    }
+
+    /// The coordinator hears now what is held. Commits that are held up must not go back behind what the next owners of
+    /// the rest commit: an identity says who commits, not for what it may.
+    pub fn possessions_are_told(&mut self) {
+        if !self.revoked.is_empty() {
+            self.let_go.extend(self.revoked.drain(..));
+            self.strike_let_go();
+        }
+    }
+
+    /// These partitions are this member's (again).
+    pub fn assigned(&mut self, partitions: &[TopicPartition]) {
+        for partition in partitions {
+            self.let_go.remove(partition);
+            self.unknown.remove(partition);
+        }
+        self.revoked.retain(|partition| !partitions.contains(partition));
+    }
+
+    /// The topic of this partition is another one of the same name now: what was to be committed means nothing in it.
+    pub fn renewed(&mut self, partition: &TopicPartition) {
+        for commit in &mut self.commits {
+            commit.strike(|struck| struck == partition, RENEWED);
+        }
+        if self.committing {
+            self.renewed.insert(partition.clone());
+        }
+        self.settle_struck();
+    }
+
+    fn hold_up(&mut self) {
+        self.commits.iter_mut().for_each(|commit| commit.held_up = true);
+        self.strike_let_go();
+    }
+
+    fn strike_let_go(&mut self) {
+        if self.let_go.is_empty() {
+            return;
+        }
+        for commit in self.commits.iter_mut().filter(|commit| commit.held_up) {
+            commit.strike(|partition| self.let_go.contains(partition), LET_GO);
+        }
+        self.settle_struck();
+    }
+
+    /// Commits of which nothing is left have ended.
+    fn settle_struck(&mut self) {
+        while let Some(index) = self.commits.iter().position(|commit| commit.offsets.is_empty()) {
+            if let Some(commit) = self.commits.remove(index) {
+                self.settle(commit, Ok(()));
+            }
+        }
+    }
+
+    /// A commit that is to be sent again comes back to the front of the queue.
+    fn put_back(&mut self, mut commit: Commit) {
+        commit.held_up = true;
+        commit.strike(|partition| self.renewed.contains(partition), RENEWED);
+        self.commits.push_front(commit);
+        self.strike_let_go();
+        self.settle_struck();
+    }
+
+    /// No commit takes longer than this, whatever it was given.
+    pub fn commit_by(&mut self, until: Deadline) {
+        self.commits.iter_mut().for_each(|commit| commit.until = commit.until.min(until));
+    }
+
     /// Tells the coordinator, behind what is queued, that this member is gone.
     pub fn leave(&mut self, left: Option<Identity>, now: Instant) {
+        // What it held goes to others only then.
+        self.revoked.clear();
         if let Some(identity) = left {
             self.leavings.push_back(Leaving { identity, until: now + self.session_timeout });
         }
@@ -282,8 +400,11 @@ impl Group {
                 self.sleep([patient, self.membership.poll_due()])
             };
         }
-        if let Some(identity) = self.membership.heartbeat(now) {
-            return Work::Heartbeat(identity);
+        if let Some(beat) = self.membership.heartbeat(now) {
+            if matches!(&beat, Beat::Modern { request, .. } if request.topic_partitions.is_some()) {
+                self.possessions_are_told();
+            }
+            return Work::Heartbeat(beat);
         }
         if patient.is_some() {
             return self.sleep([patient, self.membership.next_due()]);
@@ -350,6 +471,7 @@ impl Group {
 
     /// Tells everyone who waits for this commit how it ended.
     fn settle(&mut self, commit: Commit, outcome: Result<()>) {
+        let outcome = outcome.and(commit.struck.map_or(Ok(()), Err));
         if let (Err(error), true) = (&outcome, commit.tickets.is_empty()) {
             log::warn!("group {}: an asynchronous commit failed: {error}", self.id);
         }
@@ -375,7 +497,8 @@ impl Group {
             Some(Work::Commit(mut commit, _)) => {
                 self.committing = false;
                 commit.obstacle = error.cloned().or(commit.obstacle);
-                self.commits.push_front(commit);
+                self.put_back(commit);
+                self.renewed.clear();
             }
             Some(Work::Lookup(lookup)) => self.lookups.push_front(lookup),
             _ => {}
@@ -385,12 +508,14 @@ impl Group {
     /// Nothing but heartbeats before this moment.
     pub fn postpone(&mut self, until: Instant) {
         self.not_before = Some(self.not_before.map_or(until, |moment| moment.max(until)));
+        self.hold_up();
     }
 
     /// No commit before this moment, or before the rebalance that is under way has ended.
     pub fn hold_commits_back(&mut self, until: Instant) {
         if self.assignments == self.assignments_at_commit {
             self.commits_not_before = Some(until);
+            self.hold_up();
         }
     }
 
@@ -476,19 +601,40 @@ impl Group {
     /// A commit was answered, partition by partition. What may succeed later goes back to the front of the queue.
     pub fn commit_answered(
         &mut self,
-        mut commit: Commit,
+        commit: Commit,
         sent: &Identity,
         response: &OffsetCommitResponse,
         now: Instant,
     ) -> Answered {
         self.committing = false;
-        let mut answer = Answered::Done;
+        let answer = self.commit_concluded(commit, sent, response, now);
+        self.renewed.clear();
+        answer
+    }
+
+    fn commit_concluded(
+        &mut self,
+        mut commit: Commit,
+        sent: &Identity,
+        response: &OffsetCommitResponse,
+        now: Instant,
+    ) -> Answered {
+        let (mut answer, mut unknown) = (Answered::Done, None);
         for (partition, code) in commit_codes(response) {
             let Some((partition, _)) = commit.offsets.get_key_value(&partition) else { continue };
             let partition = partition.clone();
             match code {
                 ErrorCode::NONE => {
                     commit.offsets.remove(&partition);
+                    self.unknown.remove(&partition);
+                }
+                // A topic that was deleted is not waited for again by each commit of a partition that is still held.
+                ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
+                    if now >= *self.unknown.entry(partition.clone()).or_insert(now) + UNKNOWN_FOR =>
+                {
+                    commit.offsets.remove(&partition);
+                    let error = Error::broker_code(ApiKey::OffsetCommit, code, None);
+                    unknown = Some(error.with_partition(&*partition.topic, partition.partition));
                 }
                 code if is_about_membership(code) => {
                     self.membership.commit_refused(sent, code, now);
@@ -500,7 +646,7 @@ impl Group {
                         && self.membership.committer().is_ok_and(|stay| stay == commit.stay);
                     if passes && goes_on {
                         commit.obstacle = Some(commit_too_late(&self.id, code));
-                        self.commits.push_front(commit);
+                        self.put_back(commit);
                         return Answered::Rebalancing;
                     }
                     let error = commit_too_late(&self.id, code);
@@ -521,6 +667,7 @@ impl Group {
                 }
             }
         }
+        commit.struck = commit.struck.or(unknown);
         match answer {
             Answered::Done if commit.offsets.is_empty() => self.settle(commit, Ok(())),
             Answered::Done => {
@@ -528,7 +675,7 @@ impl Group {
                 let error = Error::protocol(format!("the answer to a commit says nothing of {missing}"));
                 self.settle(commit, Err(error.with_api(ApiKey::OffsetCommit)));
             }
-            _ => self.commits.push_front(commit),
+            _ => self.put_back(commit),
         }
         answer
     }
@@ -540,6 +687,7 @@ impl Group {
         response: &OffsetFetchResponse,
         policy: OffsetReset,
         assignment: &mut Assignment,
+        now: Instant,
     ) -> (Answered, Vec<Error>) {
         let (group_code, mut offsets) = fetched_offsets(response);
         if let Some(answer) = self.lookup_refused(group_code) {
@@ -555,11 +703,10 @@ impl Group {
                     assignment.committed_is(partition, *epoch, committed, policy);
                 }
                 Some(Err(code)) if !code.is_retriable() => {
-                    let error = Error::broker_code(ApiKey::OffsetFetch, code, None);
-                    errors.push(error.with_partition(&*partition.topic, partition.partition));
-                    if let Some(held) = assignment.current(partition, *epoch) {
-                        held.position = Position::Unset;
-                        held.reported = true;
+                    // A right that is granted later takes it up again.
+                    if assignment.committed_refused(partition, *epoch, now + REFUSED_RETRY) {
+                        let error = Error::broker_code(ApiKey::OffsetFetch, code, None);
+                        errors.push(error.with_partition(&*partition.topic, partition.partition));
                     }
                 }
                 Some(Err(_)) | None => answer = Answered::Undecided,
@@ -609,6 +756,11 @@ impl Group {
         }
     }
 }
+
+/// Why a part of a commit is not sent any more.
+const RENEWED: &str = "the topic was deleted and created anew, so the offset means nothing in it";
+const LET_GO: &str =
+    "it was given up before the commit could be sent again; whoever has it now goes on from the last commit";
 
 /// What the coordinator thread makes of an answer.
 #[derive(Debug, Default)]

@@ -2,6 +2,7 @@ use super::super::offsets::LogEnd;
 use super::membership::Step;
 use super::*;
 use crate::kafka::config::Config;
+use crate::kafka::consumer::offsets::Position;
 use crate::kafka::error::ErrorKind;
 use crate::kafka::protocol::messages::{
     OffsetCommitResponsePartition, OffsetCommitResponseTopic, OffsetFetchResponseGroup, OffsetFetchResponsePartition,
@@ -475,7 +476,8 @@ fn committed_offsets_become_positions_in_either_shape_of_the_answer() {
         }
         let awaiting = assignment.awaiting_committed();
         let Work::Positions(asked) = group.next(awaiting, now) else { panic!() };
-        let (answered, errors) = group.positions_answered(&asked, &response, OffsetReset::Earliest, &mut assignment);
+        let (answered, errors) =
+            group.positions_answered(&asked, &response, OffsetReset::Earliest, &mut assignment, now);
         assert!(matches!(answered, Answered::Undecided), "one of them is not decided yet");
         let position = |partition| assignment.get(&place(partition)).unwrap().position;
         assert_eq!(position(0), Position::At { offset: 42, leader_epoch: 2 }, "named twice, the first counts");
@@ -494,7 +496,7 @@ fn an_error_of_the_whole_group_changes_no_position() {
         let mut assignment = Assignment::new(1 << 20);
         assignment.add(place(0), Position::Committed);
         let asked = assignment.awaiting_committed();
-        let (answered, errors) = group.positions_answered(&asked, &response, OffsetReset::Latest, &mut assignment);
+        let (answered, errors) = group.positions_answered(&asked, &response, OffsetReset::Latest, &mut assignment, now);
         assert!(matches!(answered, Answered::FindCoordinator) && errors.is_empty());
         assert_eq!(assignment.awaiting_committed().len(), 1);
     }

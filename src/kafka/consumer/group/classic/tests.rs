@@ -288,9 +288,27 @@ fn only_a_leader_minds_partition_counts() {
     leader.synced(attempt, partitions(), Some(counts));
     assert!(!leader.counts_changed(|topic| (topic == "t").then_some(3), now));
     assert!(!leader.counts_changed(|_| None, now), "nothing is known for a moment");
+    let (without, with) = (|topic: &str| (topic == "t").then_some(0), |topic: &str| (topic == "t").then_some(3));
+    assert!(!leader.counts_changed(without, now), "a broker may not know it yet");
+    assert!(!leader.counts_changed(with, now + GONE_FOR), "and then it does");
+    assert!(!leader.counts_changed(without, now + 2 * GONE_FOR));
     assert!(leader.counts_changed(|topic| Some(if topic == "t" { 3 } else { 1 }), now));
     assert!(!leader.counts_changed(|_| Some(9), now), "it is joining again already");
     join(&mut leader, now);
+}
+
+#[test]
+fn a_leader_joins_again_without_a_topic_that_was_deleted() {
+    let now = Instant::now();
+    let mut leader = membership(now);
+    leader.subscribe(now);
+    let attempt = join(&mut leader, now);
+    leader.joined(attempt, 1, "m".to_owned(), now);
+    leader.synced(attempt, partitions(), Some([("t".to_owned(), 3), ("u".to_owned(), 1)].into()));
+    let without = |topic: &str| Some(if topic == "t" { 3 } else { 0 });
+    assert!(!leader.counts_changed(without, now));
+    assert!(!leader.counts_changed(without, now + GONE_FOR - Duration::from_millis(1)));
+    assert!(leader.counts_changed(without, now + GONE_FOR));
 }
 
 #[test]
