@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::{Read, Write};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use krs::devbroker::{DevBroker, Options};
@@ -463,6 +464,46 @@ fn a_slow_pipe_is_sent_at_once_and_ctrl_c_sends_what_was_whole() {
     assert!(String::from_utf8_lossy(&ended.stderr).contains("sent=2, delivered=2"));
     drop(pipe);
     assert_eq!(kafka.records("t").len(), 2);
+}
+
+/// A reader that is ahead once took thousands of lines with it.
+#[test]
+fn no_line_that_was_taken_from_the_input_is_lost_when_the_stop_comes() {
+    const LINE: usize = 8;
+    let kafka = Kafka::start();
+    kafka.create("t", 1);
+    let (mut input, mut pipe) = std::io::pipe().unwrap();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writing = scope.spawn(|| {
+            let mut number = 0;
+            while !over.load(Ordering::Relaxed) {
+                pipe.write_all(format!("{number:07}\n").as_bytes()).unwrap();
+                number += 1;
+            }
+            drop(pipe);
+            number * LINE
+        });
+        let mut command = kafka.krs("send --stdin -t t");
+        command.stdin(input.try_clone().unwrap()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let sender = command.spawn().unwrap();
+        drop(command);
+        assert_eq!(kafka.run("receive -t t --no-group --count 1 --format %s\\n").success(), "0000000\n");
+        let killed = Command::new("kill").args(["-s", "TERM", &sender.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+        let ended = sender.wait_with_output().unwrap();
+        over.store(true, Ordering::Relaxed);
+        let mut left = Vec::new();
+        input.read_to_end(&mut left).unwrap();
+        let taken = writing.join().unwrap() - left.len();
+        let told = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(0), "{told}");
+        let lines = taken / LINE;
+        assert!(told.contains(&format!("delivered={lines}, failed=0")), "{taken} bytes, {told}");
+        let word = if taken % LINE == 0 { "behind line" } else { "in the middle of line" };
+        assert!(told.contains(&format!("Stopped {word}")), "{taken} bytes, {told}");
+        assert_eq!(kafka.numbers("receive -t t --no-group --exit-at-end").len(), lines);
+    });
 }
 
 #[test]

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use krs::devbroker::DevBroker;
 use krs::kafka::protocol::ErrorCode;
 use krs::{
-    Admin, ConfigChange, ConfigResource, Consumer, ErrorKind, OffsetSpec, Producer, Record, Result, TopicPartition,
+    Admin, ConfigChange, ConfigResource, Consumer, Created, ErrorKind, NewTopic, OffsetSpec, Producer, Record, Result,
+    TopicPartition,
 };
 
 use super::support::{
@@ -75,6 +76,16 @@ fn each_call_survives_one_request_that_fails() {
         inject(&broker, fault);
         within(LONG, name, || call(&admin)).unwrap_or_else(|error| panic!("{name} with {fault}: {error}"));
     });
+}
+
+#[test]
+fn a_topic_whose_creation_was_answered_in_vain_is_new() {
+    let broker = kafka();
+    let admin = Admin::connect(&config(&broker)).unwrap();
+    let topic = NewTopic { name: "u", partitions: 1, replication_factor: 1, configs: &[] };
+    let id = inject(&broker, "create-topics:drop-after,next=1");
+    assert_eq!(admin.create_topic(&topic).unwrap(), Created::New);
+    assert_eq!((broker.faults_applied(id), admin.create_topic(&topic).unwrap()), (1, Created::Existed));
 }
 
 /// Instead of a fault.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use krs::devbroker::DevBroker;
 use krs::kafka::protocol::ErrorCode;
-use krs::{Config, Consumer, ErrorKind};
+use krs::{Admin, Config, Consumer, ErrorKind, NewTopic};
 
 use super::reader::{Progress, Reader, TICK, committed, member, modern, write};
 use super::support::{
@@ -269,6 +269,56 @@ fn a_member_that_falls_silent_is_replaced() {
         second.close().unwrap();
         assert_eq!(committed(&config), vec![Some(EACH as i64); PARTITIONS as usize], "{how}");
         drop(first);
+    });
+}
+
+/// Commits that do not get through once took all of the time that closing may take, and the partitions stayed without
+/// anybody for a session.
+#[test]
+fn whoever_cannot_commit_leaves_all_the_same() {
+    let protocols = [("group.protocol", "classic"), CONSUMER];
+    let rows: Vec<_> = protocols.iter().flat_map(|protocol| ["true", "false"].map(|auto| (*protocol, auto))).collect();
+    each(&rows, |(protocol, auto)| {
+        let broker = filled();
+        let config = member_with(config(&broker), &[*protocol, ("enable.auto.commit", auto)]);
+        let mut consumer = Consumer::connect(&config).unwrap();
+        consumer.subscribe(["t"]).unwrap();
+        while within(LONG, "a poll", || consumer.poll(TICK)).unwrap().is_empty() {}
+        inject(&broker, "offset-commit:error=REQUEST_TIMED_OUT");
+        if *auto == "false" {
+            consumer.commit_async().unwrap();
+        }
+        let limit = Duration::from_secs(2);
+        within(limit, "closing", || consumer.close(limit)).unwrap();
+        assert!(broker.members("g").is_empty(), "{protocol:?}, auto commit {auto}");
+    });
+}
+
+/// A deleted topic leaves the assignment, and what is left of it holds nobody up.
+#[test]
+fn a_topic_of_several_that_is_deleted_goes_and_the_others_go_on() {
+    each(&[("group.protocol", "classic"), CONSUMER], |protocol| {
+        let broker = filled();
+        let config = member_with(config(&broker), &[*protocol, ("default.api.timeout.ms", "60000")]);
+        let admin = Admin::connect(&config).unwrap();
+        let topic = NewTopic { name: "u", partitions: 1, replication_factor: 1, configs: &[] };
+        admin.create_topic(&topic).unwrap();
+        let mut consumer = Consumer::connect(&config).unwrap();
+        consumer.subscribe(["t", "u"]).unwrap();
+        let until = Instant::now() + LONG;
+        let poll = |consumer: &mut Consumer, count: usize| {
+            while consumer.assignment().len() != count {
+                assert!(Instant::now() < until, "{protocol:?}: {:?}", consumer.assignment());
+                // The topic that is gone may be told.
+                let _ = within(LONG, "a poll", || consumer.poll(TICK));
+            }
+        };
+        poll(&mut consumer, PARTITIONS as usize + 1);
+        within(LONG, "a commit", || consumer.commit()).unwrap();
+        admin.delete_topic("u").unwrap();
+        poll(&mut consumer, PARTITIONS as usize);
+        within(LONG, "a commit", || consumer.commit()).unwrap();
+        within(LONG, "closing", || consumer.close(LONG)).unwrap();
     });
 }
 

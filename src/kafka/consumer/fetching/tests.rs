@@ -309,6 +309,20 @@ fn a_missing_right_is_told_once_and_tried_again_later() {
     assert_eq!(fixture.core.errors[0].kind(), ErrorKind::Refused);
 }
 
+/// A fetcher once went round and round for one that another fetcher held.
+#[test]
+fn a_backoff_that_is_over_wakes_nobody_up() {
+    let mut fixture = Fixture::new(1);
+    let (now, place) = (fixture.now, place(0));
+    let held = fixture.core.assignment.get_mut(&place).unwrap();
+    held.not_before = Some(now);
+    held.holder = Some((NODE + 1, 1));
+    assert!(matches!(fixture.plan(), Plan::Wait(None)));
+    let held = fixture.core.assignment.get_mut(&place).unwrap();
+    held.not_before = Some(now + REFUSED_RETRY);
+    assert!(matches!(fixture.plan(), Plan::Wait(Some(until)) if until == now + REFUSED_RETRY));
+}
+
 #[test]
 fn an_unknown_error_code_ends_the_partition_with_an_error() {
     let mut fixture = Fixture::new(1);

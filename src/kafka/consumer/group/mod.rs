@@ -380,8 +380,9 @@ impl Group {
 
     /// What to do now. `awaiting` are the partitions whose position is to be the committed offset.
     pub fn next(&mut self, awaiting: Vec<(TopicPartition, Epoch)>, now: Instant) -> Work {
-        let overdue = self.membership.poll_overdue(now);
-        self.leave(overdue, now);
+        if let Some(overdue) = self.membership.poll_overdue(now) {
+            self.leave(Some(overdue), now);
+        }
         let leaving = self.leavings.len();
         self.leavings.retain(|leaving| now < leaving.until);
         self.news |= self.leavings.len() < leaving;

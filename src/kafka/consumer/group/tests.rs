@@ -1,8 +1,7 @@
-use super::super::offsets::LogEnd;
+use super::super::offsets::{LogEnd, Position};
 use super::membership::Step;
 use super::*;
 use crate::kafka::config::Config;
-use crate::kafka::consumer::offsets::Position;
 use crate::kafka::error::ErrorKind;
 use crate::kafka::protocol::messages::{
     OffsetCommitResponsePartition, OffsetCommitResponseTopic, OffsetFetchResponseGroup, OffsetFetchResponsePartition,
@@ -243,6 +242,151 @@ fn a_commit_that_met_a_rebalance_goes_again_as_soon_as_that_is_over() {
     assert!(matches!(group.commit_answered(commit, &identity, &refused, now), Answered::Rebalancing));
     group.hold_commits_back(now + SECOND);
     assert!(matches!(group.next(Vec::new(), now), Work::Commit(..)));
+}
+
+/// A callback, and where its outcome comes.
+fn told() -> (Option<Callback>, mpsc::Receiver<Result<()>>) {
+    let (tell, told) = mpsc::channel();
+    (Some(Box::new(move |outcome| drop(tell.send(outcome)))), told)
+}
+
+fn call_back(group: &mut Group) {
+    group.settled().into_iter().for_each(|(callback, outcome)| callback(outcome));
+}
+
+fn cooperative(now: Instant) -> Group {
+    join(Group::new("g", &settings(&[("partition.assignment.strategy", "cooperative-sticky")]), now), now)
+}
+
+/// It once went out under the generation in which another member had the partition, and took that one's offset back.
+#[test]
+fn a_commit_that_is_sent_again_leaves_out_what_was_given_up() {
+    let now = Instant::now();
+    for lost in [true, false] {
+        let mut group = cooperative(now);
+        let (callback, outcome) = told();
+        group.commit_async(offsets(&[(0, 5), (1, 7)]), in_a_minute(now), callback);
+        let commit = next_commit(&mut group, now);
+        group.revoked(&[place(0)]);
+        if lost {
+            group.coordinator_lost(Some(Work::Commit(commit, sent())), None, now);
+            group.coordinator_is(7);
+            assert!(matches!(group.next(Vec::new(), now), Work::Heartbeat(_)));
+            group.possessions_are_told();
+        } else {
+            group.possessions_are_told();
+            let later = codes(&[(0, ErrorCode::NOT_COORDINATOR), (1, ErrorCode::NOT_COORDINATOR)]);
+            group.commit_answered(commit, &sent(), &later, now);
+        }
+        let again = next_commit(&mut group, now);
+        assert_eq!(again.offsets, offsets(&[(1, 7)]).into_iter().collect());
+        group.commit_answered(again, &sent(), &codes(&[(1, ErrorCode::NONE)]), now);
+        call_back(&mut group);
+        let error = outcome.try_recv().unwrap().unwrap_err();
+        assert_eq!((error.topic(), error.partition()), (Some("t"), Some(0)), "{error}");
+        assert!(error.to_string().contains("given up"), "{error}");
+    }
+}
+
+#[test]
+fn a_commit_whose_turn_has_not_come_is_not_held_up_by_what_is_given_up() {
+    let now = Instant::now();
+    let mut group = cooperative(now);
+    group.commit_async(offsets(&[(0, 5)]), in_a_minute(now), None);
+    group.revoked(&[place(0)]);
+    group.possessions_are_told();
+    assert_eq!(next_commit(&mut group, now).offsets.len(), 1, "it goes before anybody else can have the partition");
+
+    // Whoever leaves gives everything up only behind its commits.
+    let mut group = cooperative(now);
+    let ticket = group.commit(offsets(&[(0, 5)]), in_a_minute(now)).unwrap();
+    let commit = next_commit(&mut group, now);
+    group.revoked(&[place(0)]);
+    let left = group.membership.leave();
+    group.leave(left, now);
+    group.commit_answered(commit, &sent(), &codes(&[(0, ErrorCode::REQUEST_TIMED_OUT)]), now);
+    group.possessions_are_told();
+    let commit = next_commit(&mut group, now);
+    group.commit_answered(commit, &sent(), &codes(&[(0, ErrorCode::NONE)]), now);
+    assert!(group.commit_answer(ticket).unwrap().is_ok());
+}
+
+#[test]
+fn what_is_this_members_again_is_committed_for_again() {
+    let now = Instant::now();
+    let mut group = cooperative(now);
+    group.revoked(&[place(0)]);
+    group.possessions_are_told();
+    group.assigned(&[place(0)]);
+    let ticket = group.commit(offsets(&[(0, 5)]), in_a_minute(now)).unwrap();
+    let commit = next_commit(&mut group, now);
+    group.commit_answered(commit, &sent(), &codes(&[(0, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS)]), now);
+    let commit = next_commit(&mut group, now);
+    group.commit_answered(commit, &sent(), &codes(&[(0, ErrorCode::NONE)]), now);
+    assert!(group.commit_answer(ticket).unwrap().is_ok());
+}
+
+/// The old topic's offset was once committed in the new one, and what lay before it there was skipped.
+#[test]
+fn no_offset_of_a_topic_is_committed_in_the_one_that_replaces_it() {
+    let now = Instant::now();
+    let mut group = member(now);
+    let first = group.commit(offsets(&[(0, 1000), (1, 7)]), in_a_minute(now)).unwrap();
+    let second = group.commit(offsets(&[(0, 1001)]), in_a_minute(now)).unwrap();
+    let commit = next_commit(&mut group, now);
+    group.renewed(&place(0));
+    assert!(group.commit_answer(second).unwrap().unwrap_err().to_string().contains("created anew"));
+    let unknown = codes(&[(0, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION), (1, ErrorCode::NONE)]);
+    group.commit_answered(commit, &sent(), &unknown, now);
+    assert!(group.commit_answer(first).unwrap().unwrap_err().to_string().contains("created anew"));
+    assert!(sleeps(&group.next(Vec::new(), now)), "nothing is sent again");
+    let third = group.commit(offsets(&[(0, 3)]), in_a_minute(now)).unwrap();
+    let commit = next_commit(&mut group, now);
+    group.commit_answered(commit, &sent(), &codes(&[(0, ErrorCode::NOT_COORDINATOR)]), now);
+    let commit = next_commit(&mut group, now);
+    group.commit_answered(commit, &sent(), &codes(&[(0, ErrorCode::NONE)]), now);
+    assert!(group.commit_answer(third).unwrap().is_ok(), "it is one of the new topic");
+}
+
+#[test]
+fn a_topic_that_is_gone_for_good_is_not_waited_for_by_every_commit() {
+    let mut now = Instant::now();
+    let mut group = member(now);
+    let unknown = codes(&[(0, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION), (1, ErrorCode::NONE)]);
+    let ticket = group.commit(offsets(&[(0, 5), (1, 5)]), in_a_minute(now)).unwrap();
+    let commit = next_commit(&mut group, now);
+    group.commit_answered(commit, &sent(), &unknown, now);
+    assert!(group.commit_answer(ticket).is_none(), "a new topic is not known everywhere at once");
+    now += UNKNOWN_FOR;
+    assert!(matches!(group.next(Vec::new(), now), Work::Heartbeat(_)));
+    let commit = next_commit(&mut group, now);
+    group.commit_answered(commit, &sent(), &unknown, now);
+    assert!(group.commit_answer(ticket).unwrap().is_err());
+    let next = group.commit(offsets(&[(0, 6), (1, 6)]), in_a_minute(now)).unwrap();
+    let commit = next_commit(&mut group, now);
+    group.commit_answered(commit, &sent(), &unknown, now);
+    let error = group.commit_answer(next).unwrap().unwrap_err();
+    assert_eq!((error.code(), error.partition()), (Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION), Some(0)));
+}
+
+/// They once became one without end, and none of them was ever told.
+#[test]
+fn asynchronous_commits_end_by_their_own_deadlines_while_the_coordinator_is_away() {
+    let start = Instant::now();
+    let mut group = Group::new("g", &settings(&[]), start);
+    let outcomes: Vec<_> = (0..100u32)
+        .map(|turn| {
+            let now = start + SECOND * turn;
+            group.next(Vec::new(), now);
+            let (callback, outcome) = told();
+            group.commit_async(offsets(&[(0, i64::from(turn))]), in_a_minute(now), callback);
+            call_back(&mut group);
+            outcome
+        })
+        .collect();
+    let ended = outcomes.iter().filter(|outcome| outcome.try_recv().is_ok_and(|told| told.is_err())).count();
+    assert!((39..=40).contains(&ended), "{ended}");
+    assert!(group.commits.len() <= 61, "{}", group.commits.len());
 }
 
 #[test]
@@ -486,6 +630,32 @@ fn committed_offsets_become_positions_in_either_shape_of_the_answer() {
         assert_eq!(errors.len(), 1);
         assert_eq!((errors[0].kind(), errors[0].partition()), (ErrorKind::Refused, Some(3)));
     }
+}
+
+#[test]
+fn a_committed_offset_that_was_refused_is_asked_for_again() {
+    let now = Instant::now();
+    let [refused, _] = fetched(&[(0, -1, ErrorCode::TOPIC_AUTHORIZATION_FAILED)], ErrorCode::NONE);
+    let [granted, _] = fetched(&[(0, 42, ErrorCode::NONE)], ErrorCode::NONE);
+    let mut group = member(now);
+    let mut assignment = holding();
+    let mut errors = 0;
+    for turn in 0..2 {
+        let now = now + REFUSED_RETRY * turn;
+        assignment.ask_again(now);
+        let asked = assignment.awaiting_committed();
+        assert_eq!(asked.len(), 1);
+        errors += group.positions_answered(&asked, &refused, OffsetReset::Earliest, &mut assignment, now).1.len();
+        assert_eq!(assignment.asks_again(), Some(now + REFUSED_RETRY));
+        assignment.ask_again(now + REFUSED_RETRY / 2);
+        assert!(assignment.awaiting_committed().is_empty());
+    }
+    assert_eq!(errors, 1, "it is told once");
+    let now = now + REFUSED_RETRY * 2;
+    assignment.ask_again(now);
+    let asked = assignment.awaiting_committed();
+    group.positions_answered(&asked, &granted, OffsetReset::Earliest, &mut assignment, now);
+    assert_eq!(assignment.get(&place(0)).unwrap().position.offset(), Some(42));
 }
 
 #[test]
