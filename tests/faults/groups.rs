@@ -288,7 +288,7 @@ fn whoever_cannot_commit_leaves_all_the_same() {
         if *auto == "false" {
             consumer.commit_async().unwrap();
         }
-        let limit = Duration::from_secs(2);
+        let limit = Duration::from_secs(4);
         within(limit, "closing", || consumer.close(limit)).unwrap();
         assert!(broker.members("g").is_empty(), "{protocol:?}, auto commit {auto}");
     });

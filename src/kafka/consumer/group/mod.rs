@@ -103,6 +103,8 @@ struct Leaving {
     identity: Identity,
     /// By then the coordinator has noticed by itself.
     until: Instant,
+    /// It was sent before.
+    tried: bool,
 }
 
 /// What the join thread is told.
@@ -353,7 +355,7 @@ impl Group {
         // What it held goes to others only then.
         self.revoked.clear();
         if let Some(identity) = left {
-            self.leavings.push_back(Leaving { identity, until: now + self.session_timeout });
+            self.leavings.push_back(Leaving { identity, until: now + self.session_timeout, tried: false });
         }
     }
 
@@ -408,7 +410,10 @@ impl Group {
             return Work::Heartbeat(beat);
         }
         if patient.is_some() {
-            return self.sleep([patient, self.membership.next_due()]);
+            // What others wait for is no reason to keep partitions from the group.
+            let leaves = self.commits.is_empty() && self.leavings.front().is_some_and(|leaving| !leaving.tried);
+            let leave = if leaves { self.next_leave() } else { None };
+            return leave.unwrap_or_else(|| self.sleep([patient, self.membership.next_due()]));
         }
         // A commit that has failed before must not keep partitions from their positions.
         let held_back = self.commits_not_before.filter(|moment| now < *moment && !self.commits.is_empty());
@@ -431,10 +436,13 @@ impl Group {
         if let Some(work) = self.next_commit() {
             return work;
         }
-        match self.leavings.front() {
-            Some(leaving) => Work::Leave(leaving.identity.clone()),
-            None => self.sleep([undecided, self.membership.next_due()]),
-        }
+        self.next_leave().unwrap_or_else(|| self.sleep([undecided, self.membership.next_due()]))
+    }
+
+    fn next_leave(&mut self) -> Option<Work> {
+        let leaving = self.leavings.front_mut()?;
+        leaving.tried = true;
+        Some(Work::Leave(leaving.identity.clone()))
     }
 
     fn next_commit(&mut self) -> Option<Work> {

@@ -481,6 +481,20 @@ fn leaving_comes_after_the_commits_and_is_given_up_once_the_session_is_over() {
     group.left(&identity);
     assert!(group.is_quiet());
 
+    // A commit that did not get through holds it up as long as it is wanted, and no backoff does longer than that.
+    let mut group = member(now);
+    group.commit(offsets(&[(0, 5)]), in_a_minute(now)).unwrap();
+    let commit = next_commit(&mut group, now);
+    group.commit_answered(commit, &sent(), &codes(&[(0, ErrorCode::REQUEST_TIMED_OUT)]), now);
+    group.postpone(now + SECOND * 9);
+    let left = group.membership.leave();
+    group.leave(left, now);
+    assert!(sleeps(&group.next(Vec::new(), now)));
+    group.commit_by(Deadline { name: "the time given to close", at: now + SECOND, limit: SECOND });
+    assert!(matches!(group.next(Vec::new(), now + SECOND), Work::Leave(_)));
+    assert!(sleeps(&group.next(Vec::new(), now + SECOND)), "it was told to wait");
+    assert!(matches!(group.next(Vec::new(), now + SECOND * 9), Work::Leave(_)));
+
     let mut group = member(now);
     let left = group.membership.leave();
     group.leave(left, now);
