@@ -1,7 +1,10 @@
 //! `krs receive` and `krs send` with what Kafka's own console tools write and read.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use serde_json::{Value, json};
 
+use crate::process::Program;
 use crate::support::{Entry, KRS, LONG, committed, formatter, kafka, reader, run, run_with, unique};
 
 /// What `krs` prints with these words, put apart by blanks, and this input.
@@ -106,4 +109,28 @@ fn times_and_partitions_bound_what_is_read() {
     assert_eq!(committed(&kafka().config(), &group, &topic, 2), [Some(3), Some(1)]);
     assert_eq!(read(&format!("-g {group} --from earliest --exit-at-end")), "3,4,5,\n");
     assert_eq!(committed(&kafka().config(), &group, &topic, 2), [Some(6), Some(1)]);
+}
+
+/// The marks of transactions are no records: what a member has come to behind the last one must be committed too, or
+/// others wait for it.
+#[test]
+fn members_that_end_behind_a_transaction_do_not_wait_for_each_other() {
+    let kafka = kafka();
+    let topic = unique("marks");
+    kafka.create(&topic, 2);
+    let milliseconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+    let until = (milliseconds + 20_000).to_string();
+    // One at a time, so that no commit but the last goes behind the mark.
+    let words = ["receive", "-t", &topic, "-g", &topic, "--until", &until, "--json", "-X", "max.poll.records=1"];
+    let members = [(); 2].map(|()| Program::start(&mut kafka.program(KRS, &words, &[])));
+    let one = |line: &String| line.contains("Assigned: ") && !line.contains(", ") && !line.contains("none");
+    for member in &members {
+        member.stderr.wait("one partition", LONG, |lines| lines.iter().any(one).then_some(()));
+    }
+    let producer = format!("bootstrap.servers={}", kafka.config().get("bootstrap.servers").unwrap());
+    let words = ["--topic", &topic, "--num-records", "2000", "--record-size", "1000", "--throughput", "-1"];
+    let words = [&words[..], &["--producer-props", &producer, "--transactional-id", &topic]].concat();
+    run(&mut kafka.tool("org.apache.kafka.tools.ProducerPerformance", &words), LONG).success();
+    let lines: usize = members.into_iter().map(|member| member.end(LONG).success().lines().count()).sum();
+    assert_eq!(lines, 2000);
 }

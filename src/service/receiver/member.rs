@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::account::{Account, Commits};
 use super::line::Arrival;
-use super::range::{self, Ends, Starts};
+use super::range::{self, Ends, Reached, Starts};
 use super::{Options, Shape, Share, output_error, template};
 use crate::kafka::consumer::Listed;
 use crate::service::Stop;
@@ -215,16 +215,17 @@ impl<'a> Member<'a> {
                 ends.are_reached(&self.consumer, grouped)
             } else if self.options.share == Share::All && partitions_at.elapsed() >= PARTITIONS_AGE {
                 partitions_at = Instant::now();
-                self.learn_partitions().map(|()| false)
+                self.learn_partitions().map(|()| Reached::Nothing)
             } else {
-                Ok(false)
+                Ok(Reached::Nothing)
             };
             match asked {
-                Ok(true) => {
+                Ok(Reached::All) => {
                     log::info!(target: "receiver", "{}At the end", self.known.label);
                     return Ok(Ended::Done);
                 }
-                Ok(false) => {}
+                Ok(Reached::More) if grouped => self.commit_soon(),
+                Ok(_) => {}
                 Err(error) if error.is_retriable() => {
                     self.known.account.trouble("asking for partitions and their ends", &error)
                 }

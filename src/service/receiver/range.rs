@@ -95,6 +95,16 @@ fn first_since(consumer: &Consumer, partitions: &[TopicPartition], time: i64) ->
     Ok(ends.into_iter().zip(found).map(|(end, found)| found.map_or(end, |found| found.offset)).collect())
 }
 
+/// What has come to its end since it was last looked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reached {
+    Nothing,
+    /// Some partition. Others of the group learn that from what is committed, even if no record was left to read.
+    More,
+    /// The last one.
+    All,
+}
+
 /// The ends of all partitions, shared by the members of one process.
 ///
 /// The run is over when each partition was read to its end, here or, as the committed offsets tell, by another member of
@@ -170,18 +180,19 @@ impl Ends {
         past
     }
 
-    /// Looks how far this member is, pauses what is at its end, and tells whether all is done.
-    pub(super) fn are_reached(&self, consumer: &Consumer, in_group: bool) -> Result<bool> {
+    /// Looks how far this member is, and pauses what is at its end.
+    pub(super) fn are_reached(&self, consumer: &Consumer, in_group: bool) -> Result<Reached> {
         self.are_still_there(consumer)?;
         self.time_has_come(consumer)?;
         let held = consumer.assignment();
-        let mut away = Vec::new();
+        let (mut away, mut more) = (Vec::new(), false);
         {
             let mut state = lock(&self.state);
             for partition in &held {
                 let stop = state.stop(partition.partition);
                 let reached = consumer.known_position(partition).zip(stop).is_some_and(|(at, stop)| at >= stop);
                 if reached && state.open.remove(&partition.partition) {
+                    more = true;
                     consumer.pause(std::slice::from_ref(partition))?;
                 }
             }
@@ -194,7 +205,11 @@ impl Ends {
         if !away.is_empty() {
             self.ask_of_others(consumer, &away);
         }
-        Ok(lock(&self.state).open.is_empty())
+        Ok(match lock(&self.state).open.is_empty() {
+            true => Reached::All,
+            false if more => Reached::More,
+            false => Reached::Nothing,
+        })
     }
 
     fn named(&self, numbers: &BTreeSet<i32>) -> Vec<TopicPartition> {
