@@ -221,6 +221,23 @@ fn a_member_without_partitions_is_not_at_the_end() {
     }
 }
 
+/// They learn from what is committed how far the other is, and neither has read anything.
+#[test]
+fn members_with_nothing_to_read_do_not_wait_for_each_other() {
+    let kafka = Kafka::start();
+    kafka.fill("t", 2, (0..40).map(|_| now_ms()));
+    let until = now_ms() + 5000;
+    let words = format!("receive -t t -g g --from latest --until {until} --format %s\\n");
+    let members = [(); 2].map(|()| Program::start(&mut kafka.krs(&words)));
+    let one = |line: &String| line.contains("Assigned: t-") && !line.contains(", ");
+    for member in &members {
+        member.stderr.wait("one partition", LONG, |lines| lines.iter().any(one).then_some(()));
+    }
+    for member in members {
+        assert_eq!(member.end(LONG).success(), "");
+    }
+}
+
 #[test]
 fn an_end_that_is_gone_is_an_error() {
     let kafka = Kafka::start();

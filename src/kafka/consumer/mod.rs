@@ -269,6 +269,9 @@ impl Consumer {
         for partition in partitions {
             core.assignment.add(partition.clone(), start);
         }
+        if let Some(group) = &mut core.group {
+            group.assigned(partitions);
+        }
         shared.cluster.track(partitions.iter().map(|partition| &*partition.topic));
         shared.follow_metadata(&mut core);
         Ok(())

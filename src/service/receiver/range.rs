@@ -43,6 +43,9 @@ impl End {
 /// How often the group is asked how far others are with partitions that are not held here.
 const ASK_EVERY: Duration = Duration::from_millis(500);
 
+/// How often others are told how far this member is, while it waits for them.
+const TELL_EVERY: Duration = Duration::from_secs(5);
+
 /// After so long without a record it is looked whether the ends are still there.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -126,8 +129,10 @@ struct State {
     /// Partitions that were not read to their end yet.
     open: BTreeSet<i32>,
     asked: Instant,
-    /// When the last record came, or it was looked whether the ends are still there.
-    moved: Instant,
+    /// When it was last told how far this member is.
+    told: Instant,
+    /// When it is looked whether the ends are still there.
+    look_at: Instant,
     /// Since when one of them seems to be gone.
     gone: Option<Instant>,
 }
@@ -150,8 +155,15 @@ impl Ends {
             stops_of(consumer, partitions, end.until)?
         };
         let now = Instant::now();
-        let state =
-            State { stops, found: HashMap::new(), open: numbers().collect(), asked: now, moved: now, gone: None };
+        let state = State {
+            stops,
+            found: HashMap::new(),
+            open: numbers().collect(),
+            asked: now,
+            told: now,
+            look_at: now + LOOK_EVERY,
+            gone: None,
+        };
         Ok(Self { topic: topic.into(), until: end.until, state: Mutex::new(state) })
     }
 
@@ -162,7 +174,7 @@ impl Ends {
 
     /// Records have come.
     pub(super) fn moving(&self) {
-        lock(&self.state).moved = Instant::now();
+        lock(&self.state).look_at = Instant::now() + LOOK_EVERY;
     }
 
     /// Whether this record lies behind the end of its partition.
@@ -200,16 +212,23 @@ impl Ends {
             if in_group && idle && state.asked.elapsed() >= ASK_EVERY {
                 state.asked = Instant::now();
                 away = self.named(&state.open);
+                // What was told may not have come through.
+                if state.told.elapsed() >= TELL_EVERY {
+                    more = true;
+                }
             }
         }
         if !away.is_empty() {
             self.ask_of_others(consumer, &away);
         }
-        Ok(match lock(&self.state).open.is_empty() {
-            true => Reached::All,
-            false if more => Reached::More,
-            false => Reached::Nothing,
-        })
+        let mut state = lock(&self.state);
+        if state.open.is_empty() {
+            return Ok(Reached::All);
+        }
+        if more {
+            state.told = Instant::now();
+        }
+        Ok(if more { Reached::More } else { Reached::Nothing })
     }
 
     fn named(&self, numbers: &BTreeSet<i32>) -> Vec<TopicPartition> {
@@ -219,39 +238,51 @@ impl Ends {
     /// Where nothing comes any more, sees to it that something can: nobody reaches the end of a topic that was deleted,
     /// or of a log that was cut off before it.
     fn are_still_there(&self, consumer: &Consumer) -> Result<()> {
-        let (open, stops) = {
-            let mut state = lock(&self.state);
-            if state.moved.elapsed() < LOOK_EVERY {
+        let stops: BTreeMap<TopicPartition, i64> = {
+            let state = lock(&self.state);
+            if Instant::now() < state.look_at {
                 return Ok(());
             }
-            state.moved = Instant::now();
-            (self.named(&state.open), state.stops.clone().unwrap_or_default())
+            let stops = state.stops.as_ref();
+            let stop = |partition: &TopicPartition| stops?.get(&partition.partition).copied();
+            self.named(&state.open).into_iter().filter_map(|at| Some((at.clone(), stop(&at)?))).collect()
         };
-        let problem = match partitions_of(consumer, &self.topic) {
-            Err(error) if error.code() == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) => {
-                Some(Error::state(format!("topic {}: it was deleted before its end was reached", self.topic)))
-            }
-            Err(error) => return Err(error),
-            Ok(there) => {
-                let open: Vec<_> = open.into_iter().filter(|partition| there.contains(partition)).collect();
-                let ends = consumer.end_offsets(&open)?;
-                let mut short = open.into_iter().zip(ends).filter_map(|(partition, end)| {
-                    let stop = *stops.get(&partition.partition)?;
-                    let what = format!("the log ends at {end} now; where it was to be read to, {stop}, is gone");
-                    (end < stop).then(|| Error::state(what).with_partition(&*partition.topic, partition.partition))
-                });
-                short.next()
-            }
-        };
+        let seen = self.problem(consumer, stops);
         let mut state = lock(&self.state);
-        match problem {
-            Some(error) if state.gone.get_or_insert_with(Instant::now).elapsed() >= DOUBT => Err(error),
-            Some(_) => Ok(()),
-            None => {
-                state.gone = None;
-                Ok(())
-            }
+        state.look_at = Instant::now() + if seen.is_ok() { LOOK_EVERY } else { DOUBT * 2 };
+        match seen {
+            Ok(Some(error)) if state.gone.get_or_insert_with(Instant::now).elapsed() >= DOUBT => return Err(error),
+            Ok(Some(_)) => {}
+            Ok(None) => state.gone = None,
+            // Poll tells what is wrong with the brokers.
+            Err(error) => log::debug!(target: "receiver", "looking for the ends: {error}"),
         }
+        Ok(())
+    }
+
+    /// Why one of these ends cannot be reached, as far as the brokers tell now.
+    fn problem(&self, consumer: &Consumer, stops: BTreeMap<TopicPartition, i64>) -> Result<Option<Error>> {
+        let there = match partitions_of(consumer, &self.topic) {
+            Err(error) if error.code() == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) => {
+                let text = format!("topic {}: it was deleted before its end was reached", self.topic);
+                return Ok(Some(Error::state(text)));
+            }
+            there => there?,
+        };
+        if let Some(partition) = stops.keys().find(|partition| !there.contains(partition)) {
+            let error = Error::state("there is no such partition any more");
+            return Ok(Some(error.with_partition(&*partition.topic, partition.partition)));
+        }
+        if stops.is_empty() {
+            return Ok(None);
+        }
+        let open: Vec<_> = stops.keys().cloned().collect();
+        let ends = consumer.end_offsets(&open)?;
+        let mut short = stops.iter().zip(ends).filter(|((_, stop), end)| end < *stop);
+        Ok(short.next().map(|((partition, stop), end)| {
+            let what = format!("the log ends at {end} now; where it was to be read to, {stop}, is gone");
+            Error::state(what).with_partition(&*partition.topic, partition.partition)
+        }))
     }
 
     /// Asks the group how far those are that have these partitions now.
@@ -262,7 +293,7 @@ impl Ends {
             Ok((committed, beginnings)) => {
                 let mut state = lock(&self.state);
                 for ((partition, committed), beginning) in away.iter().zip(committed).zip(beginnings) {
-                    let at = committed.unwrap_or(beginning);
+                    let at = committed.map_or(beginning, |at| at.max(beginning));
                     if state.stop(partition.partition).is_some_and(|stop| at >= stop) {
                         state.open.remove(&partition.partition);
                     }

@@ -147,6 +147,8 @@ pub(super) struct Group {
     revoked: Vec<TopicPartition>,
     /// Partitions that may be somebody else's by now.
     let_go: BTreeSet<TopicPartition>,
+    /// No commit may take longer than this: the consumer is being closed.
+    last_commit_by: Option<Deadline>,
     /// Since when the coordinator has not known a partition that was to be committed for.
     unknown: BTreeMap<TopicPartition, Instant>,
     /// Nothing but heartbeats before this moment: the broker asked for patience, or cannot answer yet.
@@ -186,6 +188,7 @@ impl Group {
             renewed: BTreeSet::new(),
             revoked: Vec::new(),
             let_go: BTreeSet::new(),
+            last_commit_by: None,
             unknown: BTreeMap::new(),
             not_before: None,
             commits_not_before: None,
@@ -318,10 +321,12 @@ impl Group {
     }
 
     fn strike_let_go(&mut self) {
-        if self.let_go.is_empty() {
+        // A stay that is over names nobody any more: whoever has the partitions now is safe from its commits.
+        let stay = self.membership.committer().ok().filter(|stay| *stay != Stay::Apart);
+        if self.let_go.is_empty() || stay.is_none() {
             return;
         }
-        for commit in self.commits.iter_mut().filter(|commit| commit.held_up) {
+        for commit in self.commits.iter_mut().filter(|commit| commit.held_up && Some(commit.stay) == stay) {
             commit.strike(|partition| self.let_go.contains(partition), LET_GO);
         }
         self.settle_struck();
@@ -339,6 +344,7 @@ impl Group {
     /// A commit that is to be sent again comes back to the front of the queue.
     fn put_back(&mut self, mut commit: Commit) {
         commit.held_up = true;
+        commit.until = self.last_commit_by.map_or(commit.until, |by| commit.until.min(by));
         commit.strike(|partition| self.renewed.contains(partition), RENEWED);
         self.commits.push_front(commit);
         self.strike_let_go();
@@ -348,6 +354,7 @@ impl Group {
     /// No commit takes longer than this, whatever it was given.
     pub fn commit_by(&mut self, until: Deadline) {
         self.commits.iter_mut().for_each(|commit| commit.until = commit.until.min(until));
+        self.last_commit_by = Some(until);
     }
 
     /// Tells the coordinator, behind what is queued, that this member is gone.

@@ -312,6 +312,24 @@ fn a_commit_whose_turn_has_not_come_is_not_held_up_by_what_is_given_up() {
 }
 
 #[test]
+fn a_partition_that_was_given_up_may_be_assigned_by_hand() {
+    let now = Instant::now();
+    let mut group = cooperative(now);
+    group.revoked(&[place(0)]);
+    group.possessions_are_told();
+    let left = group.membership.leave();
+    group.leave(left, now);
+    let Work::Leave(identity) = group.next(Vec::new(), now) else { panic!() };
+    group.left(&identity);
+    let ticket = group.commit(offsets(&[(0, 5)]), in_a_minute(now)).unwrap();
+    let commit = next_commit(&mut group, now);
+    group.commit_answered(commit, &sent(), &codes(&[(0, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS)]), now);
+    let commit = next_commit(&mut group, now);
+    group.commit_answered(commit, &sent(), &codes(&[(0, ErrorCode::NONE)]), now);
+    assert!(group.commit_answer(ticket).unwrap().is_ok());
+}
+
+#[test]
 fn what_is_this_members_again_is_committed_for_again() {
     let now = Instant::now();
     let mut group = cooperative(now);
