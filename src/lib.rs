@@ -133,7 +133,9 @@
 //! - A JoinGroup that names no member yet is not broken off. The broker has made up a member by then, and no rebalance
 //!   ends while it waits for that one; so whoever does not want to be it any more takes the answer and leaves.
 //! - A commit belongs to a stay in the group, not to a generation: a rebalance that took nothing away only changes the name
-//!   that it goes under. With the eager assignors each generation is a stay of its own.
+//!   that it goes under. With the eager assignors each generation is a stay of its own. The coordinator does not ask whose a
+//!   partition is; so a commit that has to be sent again leaves out what was given up meanwhile, and any commit what is of
+//!   a topic that was created anew.
 //! - With `enable.auto.commit` only what polls before the present one returned is committed, and at the end what all did.
 //! - A position moves when records are handed over, and a commit without offsets commits positions. So all that `poll`
 //!   returned should be processed before the next commit.
