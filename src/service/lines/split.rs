@@ -32,9 +32,9 @@ impl Lines {
         self.number
     }
 
-    /// Whether there is the beginning of a line.
+    /// Whether there is the beginning of a line that is wanted.
     pub(super) fn are_broken_off(&self) -> bool {
-        !self.rest.is_empty()
+        !self.rest.is_empty() && !self.are_enough()
     }
 
     /// Takes what comes next, and hands over each line that is whole with it, with its number.
