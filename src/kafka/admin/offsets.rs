@@ -186,24 +186,15 @@ impl Admin {
         let located = |groups: &[&&str], step: Deadline| self.coordinators(groups, step);
         let outcome = self.spread(&[group], self.deadline(), located, |node, _, _, step| {
             let response = self.talk(node, step, |connection| connection.call(&request, step))?;
-            let entries =
-                || response.topics.iter().flat_map(|topic| topic.partitions.iter().map(move |at| (topic, at)));
-            let outcomes = offsets.iter().map(|(partition, _)| {
-                let place = (&*partition.topic, partition.partition);
-                entries()
-                    .find(|(topic, entry)| (topic.name.as_str(), entry.partition_index) == place)
-                    .ok_or_else(|| unmentioned(ApiKey::OffsetCommit, "partition"))
-                    .and_then(|(_, entry)| checked(ApiKey::OffsetCommit, entry.error_code, None))
-                    .map_err(|error| error.with_partition(place.0, place.1))
-            });
-            let (mut done, mut failed) = (0, None);
-            for outcome in outcomes {
-                match outcome {
-                    Ok(()) => done += 1,
-                    Err(error) => failed = failed.or(Some(error)),
-                }
-            }
-            match failed {
+            let outcome = |(partition, _): &(TopicPartition, i64)| {
+                let topic = response.topics.iter().find(|topic| topic.name == *partition.topic);
+                let mut entries = topic.iter().flat_map(|topic| &topic.partitions);
+                let entry = entries.find(|entry| entry.partition_index == partition.partition);
+                answered(ApiKey::OffsetCommit, partition, entry.map(|entry| entry.error_code))
+            };
+            let outcomes: Vec<Result<()>> = offsets.iter().map(outcome).collect();
+            let done = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+            match outcomes.into_iter().find_map(Result::err) {
                 Some(error) if done > 0 => {
                     Err(error.begun(&format!("{done} of {} partitions were set, not all", offsets.len())))
                 }
@@ -241,14 +232,18 @@ impl Admin {
                 let topic = response.topics.iter().find(|topic| topic.name == *partition.topic);
                 let mut entries = topic.iter().flat_map(|topic| &topic.partitions);
                 let entry = entries.find(|entry| entry.partition_index == partition.partition);
-                entry
-                    .ok_or_else(|| unmentioned(ApiKey::OffsetDelete, "partition"))
-                    .and_then(|entry| checked(ApiKey::OffsetDelete, entry.error_code, None))
-                    .map_err(|error| error.with_partition(&*partition.topic, partition.partition))
+                answered(ApiKey::OffsetDelete, partition, entry.map(|entry| entry.error_code))
             };
             Ok(partitions.iter().map(answer).collect())
         })
     }
+}
+
+/// What an answer says of a partition, which it may leave out.
+fn answered(api: ApiKey, partition: &TopicPartition, code: Option<ErrorCode>) -> Result<()> {
+    code.ok_or_else(|| unmentioned(api, "partition"))
+        .and_then(|code| checked(api, code, None))
+        .map_err(|error| error.with_partition(&*partition.topic, partition.partition))
 }
 
 /// Names the group in an error.

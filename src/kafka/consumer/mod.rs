@@ -31,7 +31,7 @@ use crate::kafka::error::{Error, ErrorKind, Result};
 use crate::kafka::protocol::Uuid;
 use core::{Core, Shared};
 use group::membership::Step;
-use group::{Callback, Group, Order, expired};
+use group::{Callback, Group, expired};
 use offsets::{Committed, LogEnd, Position};
 pub(crate) use subscription::Listed;
 use subscription::{Pattern, Subscription};
@@ -293,8 +293,7 @@ impl Consumer {
         }
         core.drop_partitions();
         if let Some(group) = &mut core.group {
-            let left = group.membership.leave();
-            group.leave(left, Instant::now());
+            group.leave(Instant::now());
         }
         shared.interrupt_join(&core);
         drop(core);
@@ -417,12 +416,7 @@ impl Consumer {
             Step::Join(attempt) => {
                 let mut core = shared.lock();
                 if let Some(group) = &mut core.group {
-                    group.possessions_are_told();
-                }
-                if let Some(group) = &mut core.group
-                    && let Some(member) = group.membership.classic()
-                {
-                    group.order = Some(Order { attempt, possessions: member.possessions().clone() });
+                    group.order_join(attempt);
                 }
                 drop(core);
                 shared.coordinator.notify_all();
@@ -789,8 +783,7 @@ impl Consumer {
         core.subscription = Subscription::Nothing;
         if let Some(group) = &mut core.group {
             group.commit_by(commits);
-            let left = group.membership.leave();
-            group.leave(left, now);
+            group.leave(now);
         }
         shared.interrupt_join(&core);
         shared.coordinator.notify_all();

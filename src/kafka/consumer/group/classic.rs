@@ -11,15 +11,13 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use super::UNKNOWN_FOR;
 use super::membership::{Attempt, Cause, Counts, Identity, Polls, Reaction, Stay, Step, fenced, not_a_member};
 use crate::kafka::config::ConsumerSettings;
 use crate::kafka::consumer::assignor::assignor;
 use crate::kafka::consumer::subscription::{Assignment, TopicPartition};
 use crate::kafka::error::Error;
 use crate::kafka::protocol::{ApiKey, ErrorCode};
-
-/// For so long a broker that has just started may not know a topic.
-const GONE_FOR: Duration = Duration::from_secs(5);
 
 /// How the join thread goes on after an error code.
 #[derive(Debug)]
@@ -531,7 +529,7 @@ impl Classic {
         };
         let since = self.gone;
         let gone = changed().any(|(_, _, new)| new == 0).then(|| since.unwrap_or(now));
-        let lasting = gone.is_some_and(|since| now >= since + GONE_FOR);
+        let lasting = gone.is_some_and(|since| now >= since + UNKNOWN_FOR);
         let Some((topic, old, new)) = changed().find(|(_, _, new)| *new > 0 || lasting) else {
             self.gone = gone;
             return false;

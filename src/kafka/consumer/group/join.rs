@@ -211,9 +211,7 @@ impl Join<'_> {
         let mut core = self.shared.lock();
         let Some(group) = &mut core.group else { return };
         let left = group.membership.classic().and_then(|member| member.named(member_id));
-        if left.is_some() {
-            group.leave(left, Instant::now());
-        }
+        group.tell_left(left, Instant::now());
         drop(core);
         self.shared.coordinator.notify_all();
         self.shared.app.notify_all();

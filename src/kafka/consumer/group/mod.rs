@@ -51,7 +51,7 @@ pub(super) struct Commit {
 /// Commits that were made within this time of each other may end by one deadline.
 const TOGETHER: Duration = Duration::from_secs(1);
 
-/// For so long a coordinator may not know a topic that was just created.
+/// For so long a broker may not know a topic that there is: it was just created, or the broker has just started.
 const UNKNOWN_FOR: Duration = Duration::from_secs(5);
 
 impl Commit {
@@ -141,7 +141,7 @@ pub(super) struct Group {
     leavings: VecDeque<Leaving>,
     /// A commit is on its way, and in no queue.
     committing: bool,
-    /// Partitions whose topic was created anew meanwhile.
+    /// Partitions whose topic was created anew since the last commit was sent.
     renewed: BTreeSet<TopicPartition>,
     /// Partitions that were revoked, which the coordinator does not know yet.
     revoked: Vec<TopicPartition>,
@@ -286,9 +286,17 @@ impl Group {
         self.revoked.extend_from_slice(partitions);
     }
 
+    /// The join thread is to take up this attempt, with what is held now.
+    pub fn order_join(&mut self, attempt: Attempt) {
+        self.possessions_are_told();
+        if let Some(member) = self.membership.classic() {
+            self.order = Some(Order { attempt, possessions: member.possessions().clone() });
+        }
+    }
+
     /// The coordinator hears now what is held. Commits that are held up must not go back behind what the next owners of
     /// the rest commit: an identity says who commits, not for what it may.
-    pub fn possessions_are_told(&mut self) {
+    fn possessions_are_told(&mut self) {
         if !self.revoked.is_empty() {
             self.let_go.extend(self.revoked.drain(..));
             self.strike_let_go();
@@ -309,9 +317,7 @@ impl Group {
         for commit in &mut self.commits {
             commit.strike(|struck| struck == partition, RENEWED);
         }
-        if self.committing {
-            self.renewed.insert(partition.clone());
-        }
+        self.renewed.insert(partition.clone());
         self.settle_struck();
     }
 
@@ -323,9 +329,6 @@ impl Group {
     fn strike_let_go(&mut self) {
         // A stay that is over names nobody any more: whoever has the partitions now is safe from its commits.
         let stay = self.membership.committer().ok().filter(|stay| *stay != Stay::Apart);
-        if self.let_go.is_empty() || stay.is_none() {
-            return;
-        }
         for commit in self.commits.iter_mut().filter(|commit| commit.held_up && Some(commit.stay) == stay) {
             commit.strike(|partition| self.let_go.contains(partition), LET_GO);
         }
@@ -348,7 +351,6 @@ impl Group {
         commit.strike(|partition| self.renewed.contains(partition), RENEWED);
         self.commits.push_front(commit);
         self.strike_let_go();
-        self.settle_struck();
     }
 
     /// No commit takes longer than this, whatever it was given.
@@ -357,10 +359,16 @@ impl Group {
         self.last_commit_by = Some(until);
     }
 
-    /// Tells the coordinator, behind what is queued, that this member is gone.
-    pub fn leave(&mut self, left: Option<Identity>, now: Instant) {
-        // What it held goes to others only then.
+    /// Ends the membership.
+    pub fn leave(&mut self, now: Instant) {
+        // What it held goes to others only when the coordinator hears of that.
         self.revoked.clear();
+        let left = self.membership.leave();
+        self.tell_left(left, now);
+    }
+
+    /// Tells the coordinator, behind what is queued, that this member is gone.
+    pub fn tell_left(&mut self, left: Option<Identity>, now: Instant) {
         if let Some(identity) = left {
             self.leavings.push_back(Leaving { identity, until: now + self.session_timeout, tried: false });
         }
@@ -389,9 +397,8 @@ impl Group {
 
     /// What to do now. `awaiting` are the partitions whose position is to be the committed offset.
     pub fn next(&mut self, awaiting: Vec<(TopicPartition, Epoch)>, now: Instant) -> Work {
-        if let Some(overdue) = self.membership.poll_overdue(now) {
-            self.leave(Some(overdue), now);
-        }
+        let overdue = self.membership.poll_overdue(now);
+        self.tell_left(overdue, now);
         let leaving = self.leavings.len();
         self.leavings.retain(|leaving| now < leaving.until);
         self.news |= self.leavings.len() < leaving;
@@ -456,6 +463,7 @@ impl Group {
         while let Some(commit) = self.commits.pop_front() {
             if let Some(identity) = self.membership.identity_in(commit.stay) {
                 self.committing = true;
+                self.renewed.clear();
                 self.assignments_at_commit = self.assignments;
                 return Some(Work::Commit(commit, identity));
             }
@@ -514,7 +522,6 @@ impl Group {
                 self.committing = false;
                 commit.obstacle = error.cloned().or(commit.obstacle);
                 self.put_back(commit);
-                self.renewed.clear();
             }
             Some(Work::Lookup(lookup)) => self.lookups.push_front(lookup),
             _ => {}
@@ -617,24 +624,12 @@ impl Group {
     /// A commit was answered, partition by partition. What may succeed later goes back to the front of the queue.
     pub fn commit_answered(
         &mut self,
-        commit: Commit,
-        sent: &Identity,
-        response: &OffsetCommitResponse,
-        now: Instant,
-    ) -> Answered {
-        self.committing = false;
-        let answer = self.commit_concluded(commit, sent, response, now);
-        self.renewed.clear();
-        answer
-    }
-
-    fn commit_concluded(
-        &mut self,
         mut commit: Commit,
         sent: &Identity,
         response: &OffsetCommitResponse,
         now: Instant,
     ) -> Answered {
+        self.committing = false;
         let (mut answer, mut unknown) = (Answered::Done, None);
         for (partition, code) in commit_codes(response) {
             let Some((partition, _)) = commit.offsets.get_key_value(&partition) else { continue };

@@ -302,11 +302,20 @@ fn a_commit_whose_turn_has_not_come_is_not_held_up_by_what_is_given_up() {
     let ticket = group.commit(offsets(&[(0, 5)]), in_a_minute(now)).unwrap();
     let commit = next_commit(&mut group, now);
     group.revoked(&[place(0)]);
-    let left = group.membership.leave();
-    group.leave(left, now);
+    group.leave(now);
     group.commit_answered(commit, &sent(), &codes(&[(0, ErrorCode::REQUEST_TIMED_OUT)]), now);
     group.possessions_are_told();
     let commit = next_commit(&mut group, now);
+    group.commit_answered(commit, &sent(), &codes(&[(0, ErrorCode::NONE)]), now);
+    assert!(group.commit_answer(ticket).unwrap().is_ok());
+}
+
+/// A commit for t-0 that is refused once goes again as it was.
+fn commits_again(group: &mut Group, now: Instant) {
+    let ticket = group.commit(offsets(&[(0, 5)]), in_a_minute(now)).unwrap();
+    let commit = next_commit(group, now);
+    group.commit_answered(commit, &sent(), &codes(&[(0, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS)]), now);
+    let commit = next_commit(group, now);
     group.commit_answered(commit, &sent(), &codes(&[(0, ErrorCode::NONE)]), now);
     assert!(group.commit_answer(ticket).unwrap().is_ok());
 }
@@ -317,16 +326,10 @@ fn a_partition_that_was_given_up_may_be_assigned_by_hand() {
     let mut group = cooperative(now);
     group.revoked(&[place(0)]);
     group.possessions_are_told();
-    let left = group.membership.leave();
-    group.leave(left, now);
+    group.leave(now);
     let Work::Leave(identity) = group.next(Vec::new(), now) else { panic!() };
     group.left(&identity);
-    let ticket = group.commit(offsets(&[(0, 5)]), in_a_minute(now)).unwrap();
-    let commit = next_commit(&mut group, now);
-    group.commit_answered(commit, &sent(), &codes(&[(0, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS)]), now);
-    let commit = next_commit(&mut group, now);
-    group.commit_answered(commit, &sent(), &codes(&[(0, ErrorCode::NONE)]), now);
-    assert!(group.commit_answer(ticket).unwrap().is_ok());
+    commits_again(&mut group, now);
 }
 
 #[test]
@@ -336,12 +339,7 @@ fn what_is_this_members_again_is_committed_for_again() {
     group.revoked(&[place(0)]);
     group.possessions_are_told();
     group.assigned(&[place(0)]);
-    let ticket = group.commit(offsets(&[(0, 5)]), in_a_minute(now)).unwrap();
-    let commit = next_commit(&mut group, now);
-    group.commit_answered(commit, &sent(), &codes(&[(0, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS)]), now);
-    let commit = next_commit(&mut group, now);
-    group.commit_answered(commit, &sent(), &codes(&[(0, ErrorCode::NONE)]), now);
-    assert!(group.commit_answer(ticket).unwrap().is_ok());
+    commits_again(&mut group, now);
 }
 
 /// The old topic's offset was once committed in the new one, and what lay before it there was skipped.
@@ -358,12 +356,8 @@ fn no_offset_of_a_topic_is_committed_in_the_one_that_replaces_it() {
     group.commit_answered(commit, &sent(), &unknown, now);
     assert!(group.commit_answer(first).unwrap().unwrap_err().to_string().contains("created anew"));
     assert!(sleeps(&group.next(Vec::new(), now)), "nothing is sent again");
-    let third = group.commit(offsets(&[(0, 3)]), in_a_minute(now)).unwrap();
-    let commit = next_commit(&mut group, now);
-    group.commit_answered(commit, &sent(), &codes(&[(0, ErrorCode::NOT_COORDINATOR)]), now);
-    let commit = next_commit(&mut group, now);
-    group.commit_answered(commit, &sent(), &codes(&[(0, ErrorCode::NONE)]), now);
-    assert!(group.commit_answer(third).unwrap().is_ok(), "it is one of the new topic");
+    // One of the new topic.
+    commits_again(&mut group, now);
 }
 
 #[test]
@@ -488,8 +482,7 @@ fn leaving_comes_after_the_commits_and_is_given_up_once_the_session_is_over() {
     let now = Instant::now();
     let mut group = member(now);
     group.commit(offsets(&[(0, 5)]), in_a_minute(now)).unwrap();
-    let left = group.membership.leave();
-    group.leave(left, now);
+    group.leave(now);
     let commit = next_commit(&mut group, now);
     group.commit_answered(commit, &sent(), &codes(&[(0, ErrorCode::NONE)]), now);
     let Work::Leave(identity) = group.next(Vec::new(), now) else { panic!() };
@@ -505,8 +498,7 @@ fn leaving_comes_after_the_commits_and_is_given_up_once_the_session_is_over() {
     let commit = next_commit(&mut group, now);
     group.commit_answered(commit, &sent(), &codes(&[(0, ErrorCode::REQUEST_TIMED_OUT)]), now);
     group.postpone(now + SECOND * 9);
-    let left = group.membership.leave();
-    group.leave(left, now);
+    group.leave(now);
     assert!(sleeps(&group.next(Vec::new(), now)));
     group.commit_by(Deadline { name: "the time given to close", at: now + SECOND, limit: SECOND });
     assert!(matches!(group.next(Vec::new(), now + SECOND), Work::Leave(_)));
@@ -514,8 +506,7 @@ fn leaving_comes_after_the_commits_and_is_given_up_once_the_session_is_over() {
     assert!(matches!(group.next(Vec::new(), now + SECOND * 9), Work::Leave(_)));
 
     let mut group = member(now);
-    let left = group.membership.leave();
-    group.leave(left, now);
+    group.leave(now);
     assert!(sleeps(&group.next(Vec::new(), now + SECOND * 3600)));
     assert!(group.is_quiet());
     assert!(group.news(), "close waits for this");
@@ -535,15 +526,14 @@ fn nameless(now: Instant) -> (Group, Attempt) {
 /// What the join thread does with an answer.
 fn named(group: &mut Group, member_id: &str, now: Instant) {
     let left = group.membership.classic().unwrap().named(member_id);
-    group.leave(left, now);
+    group.tell_left(left, now);
 }
 
 #[test]
 fn whoever_goes_before_it_knows_its_member_id_leaves_by_the_one_that_comes() {
     let now = Instant::now();
     let (mut group, attempt) = nameless(now);
-    let left = group.membership.leave();
-    group.leave(left, now);
+    group.leave(now);
     assert!(!group.is_quiet(), "close waits for the answer");
     assert!(!group.membership.classic().unwrap().asking(attempt, &Identity::none(), now), "nobody asks again");
     named(&mut group, "m", now);
@@ -594,8 +584,7 @@ fn a_member_id_is_waited_for_as_long_as_a_session() {
 fn a_static_member_does_not_tell_that_it_leaves() {
     let now = Instant::now();
     let mut group = join(Group::new("g", &settings(&[("group.instance.id", "i")]), now), now);
-    let left = group.membership.leave();
-    group.leave(left, now);
+    group.leave(now);
     assert!(group.is_quiet());
 }
 

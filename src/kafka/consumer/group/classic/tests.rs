@@ -274,24 +274,29 @@ fn an_application_that_does_not_poll_leaves_the_group_and_joins_with_the_next_po
     join(&mut membership, now + MAX_POLL);
 }
 
+/// A member that shared out so many partitions of these topics.
+fn leader(counts: [(&str, i32); 2], now: Instant) -> Classic {
+    let mut leader = membership(now);
+    leader.subscribe(now);
+    let attempt = join(&mut leader, now);
+    leader.joined(attempt, 1, "m".to_owned(), now);
+    leader.synced(attempt, partitions(), Some(counts.map(|(topic, count)| (topic.to_owned(), count)).into()));
+    leader
+}
+
 #[test]
 fn only_a_leader_minds_partition_counts() {
     let now = Instant::now();
     let mut follower = stable(now);
     assert!(!follower.counts_changed(|_| Some(9), now));
 
-    let mut leader = membership(now);
-    leader.subscribe(now);
-    let attempt = join(&mut leader, now);
-    leader.joined(attempt, 1, "m".to_owned(), now);
-    let counts = [("t".to_owned(), 3), ("missing".to_owned(), 0)].into();
-    leader.synced(attempt, partitions(), Some(counts));
+    let mut leader = leader([("t", 3), ("missing", 0)], now);
     assert!(!leader.counts_changed(|topic| (topic == "t").then_some(3), now));
     assert!(!leader.counts_changed(|_| None, now), "nothing is known for a moment");
     let (without, with) = (|topic: &str| (topic == "t").then_some(0), |topic: &str| (topic == "t").then_some(3));
     assert!(!leader.counts_changed(without, now), "a broker may not know it yet");
-    assert!(!leader.counts_changed(with, now + GONE_FOR), "and then it does");
-    assert!(!leader.counts_changed(without, now + 2 * GONE_FOR));
+    assert!(!leader.counts_changed(with, now + UNKNOWN_FOR), "and then it does");
+    assert!(!leader.counts_changed(without, now + 2 * UNKNOWN_FOR));
     assert!(leader.counts_changed(|topic| Some(if topic == "t" { 3 } else { 1 }), now));
     assert!(!leader.counts_changed(|_| Some(9), now), "it is joining again already");
     join(&mut leader, now);
@@ -300,15 +305,11 @@ fn only_a_leader_minds_partition_counts() {
 #[test]
 fn a_leader_joins_again_without_a_topic_that_was_deleted() {
     let now = Instant::now();
-    let mut leader = membership(now);
-    leader.subscribe(now);
-    let attempt = join(&mut leader, now);
-    leader.joined(attempt, 1, "m".to_owned(), now);
-    leader.synced(attempt, partitions(), Some([("t".to_owned(), 3), ("u".to_owned(), 1)].into()));
+    let mut leader = leader([("t", 3), ("u", 1)], now);
     let without = |topic: &str| Some(if topic == "t" { 3 } else { 0 });
     assert!(!leader.counts_changed(without, now));
-    assert!(!leader.counts_changed(without, now + GONE_FOR - Duration::from_millis(1)));
-    assert!(leader.counts_changed(without, now + GONE_FOR));
+    assert!(!leader.counts_changed(without, now + UNKNOWN_FOR - Duration::from_millis(1)));
+    assert!(leader.counts_changed(without, now + UNKNOWN_FOR));
 }
 
 #[test]
